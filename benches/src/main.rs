@@ -1,0 +1,2 @@
+//! Measures what the library adds to the work.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Runs tasks on workers, each of which owns something expensive.
