@@ -1,0 +1,3 @@
+//! Bursting: how many workers there should be.
+
+pub(crate) mod policy;

@@ -1,0 +1,251 @@
+//! A token that says "stop": cheap to clone, to ask and to wait for.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::clock::real_now;
+use crate::sync::{AtomicU8, Condvar, Mutex, Ordering};
+
+const LIVE: u8 = 0;
+const CANCELLED: u8 = 1;
+const TIMED_OUT: u8 = 2;
+
+/// Why a token was cancelled; the first reason stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Cancelled,
+    TimedOut,
+}
+
+/// A shared flag that can be set once, asked, and waited for by threads and futures.
+///
+/// Clones share the flag. A task finds its own in [`TaskContext::token`](crate::TaskContext::token);
+/// a manager takes a parent in [`Config::shutdown_on`](crate::Config::shutdown_on).
+///
+/// ```
+/// use tasker::CancelToken;
+///
+/// let token = CancelToken::new();
+/// let seen = token.clone();
+/// assert!(!seen.is_cancelled());
+/// token.cancel();
+/// seen.wait(); // returns at once
+/// assert!(seen.is_cancelled());
+/// ```
+#[derive(Clone)]
+pub struct CancelToken(Arc<Flag>);
+
+struct Flag {
+    state: AtomicU8,
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    wakers: Vec<(u64, Waker)>,
+}
+
+impl CancelToken {
+    /// A token that nobody has cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Flag {
+            state: AtomicU8::new(LIVE),
+            waiting: Mutex::new(Waiting::default()),
+            changed: Condvar::new(),
+        }))
+    }
+
+    /// Cancels the token and wakes everyone who waits for it. Cancelling again changes nothing.
+    pub fn cancel(&self) {
+        self.cancel_because(Why::Cancelled);
+    }
+
+    pub(crate) fn cancel_because(&self, why: Why) {
+        let reason = match why {
+            Why::Cancelled => CANCELLED,
+            Why::TimedOut => TIMED_OUT,
+        };
+        // The store is made under the lock: a waiter that saw LIVE under it is inside `wait` before
+        // the flag turns, so that the notification cannot pass it by.
+        let wakers = {
+            let mut waiting = self.0.waiting.lock();
+            if self.0.state.load(Ordering::Relaxed) != LIVE {
+                return;
+            }
+            self.0.state.store(reason, Ordering::Release);
+            self.0.changed.notify_all();
+            std::mem::take(&mut waiting.wakers)
+        };
+        for (_, waker) in wakers {
+            waker.wake(); // outside the lock: a waker is somebody else's code
+        }
+    }
+
+    /// Whether the token has been cancelled.
+    #[inline]
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) != LIVE
+    }
+
+    pub(crate) fn why(&self) -> Option<Why> {
+        match self.0.state.load(Ordering::Acquire) {
+            LIVE => None,
+            TIMED_OUT => Some(Why::TimedOut),
+            _ => Some(Why::Cancelled),
+        }
+    }
+
+    /// Blocks until the token is cancelled.
+    pub fn wait(&self) {
+        let mut waiting = self.0.waiting.lock();
+        while !self.is_cancelled() {
+            waiting = self.0.changed.wait(waiting);
+        }
+    }
+
+    /// Blocks until the token is cancelled or `limit` has passed; says whether it was cancelled.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// assert!(!tasker::CancelToken::new().wait_timeout(Duration::from_millis(1)));
+    /// ```
+    #[must_use = "false means that the time passed and nobody cancelled"]
+    pub fn wait_timeout(&self, limit: Duration) -> bool {
+        let Some(end) = real_now().checked_add(limit) else {
+            self.wait();
+            return true;
+        };
+        let mut waiting = self.0.waiting.lock();
+        while !self.is_cancelled() {
+            let left = end.saturating_duration_since(real_now());
+            if left.is_zero() {
+                return false;
+            }
+            waiting = self.0.changed.wait_timeout(waiting, left);
+        }
+        true
+    }
+
+    /// A future that ends when the token is cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped; it only stops listening.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        WaitForCancel { token: self.clone(), key: None }
+    }
+
+    /// Whether no more than `holders` clones of the token exist.
+    ///
+    /// Exact only while no holder can clone: the callers hold the lock under which the others do.
+    pub(crate) fn held_by_at_most(&self, holders: usize) -> bool {
+        Arc::strong_count(&self.0) <= holders
+    }
+
+    /// Wakes `waker` once, when the token is cancelled (at once if it is already).
+    pub(crate) fn on_cancel(&self, waker: Waker) -> Option<u64> {
+        let mut waiting = self.0.waiting.lock();
+        if self.is_cancelled() {
+            drop(waiting);
+            waker.wake();
+            return None;
+        }
+        let key = waiting.next;
+        waiting.next += 1;
+        waiting.wakers.push((key, waker));
+        Some(key)
+    }
+
+    pub(crate) fn forget(&self, key: u64) {
+        let found = {
+            let mut waiting = self.0.waiting.lock();
+            let at = waiting.wakers.iter().position(|(known, _)| *known == key);
+            at.map(|at| waiting.wakers.swap_remove(at))
+        };
+        drop(found); // outside the lock: a waker's drop is somebody else's code
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish()
+    }
+}
+
+/// The future behind [`CancelToken::cancelled`].
+struct WaitForCancel {
+    token: CancelToken,
+    key: Option<u64>,
+}
+
+impl Future for WaitForCancel {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(key) = self.key.take() {
+            self.token.forget(key);
+        }
+        if self.token.is_cancelled() {
+            return Poll::Ready(());
+        }
+        self.key = self.token.on_cancel(cx.waker().clone());
+        // Cancelled between the look and the registration: the waker was woken already.
+        Poll::Pending
+    }
+}
+
+impl Drop for WaitForCancel {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.token.forget(key);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reason_stays() {
+        let token = CancelToken::new();
+        token.cancel_because(Why::TimedOut);
+        token.cancel();
+        assert_eq!(token.why(), Some(Why::TimedOut));
+    }
+
+    #[test]
+    fn a_dropped_future_stops_listening() {
+        let token = CancelToken::new();
+        let mut future = Box::pin(token.cancelled());
+        let waker = Waker::noop();
+        assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        assert_eq!(token.0.waiting.lock().wakers.len(), 1);
+        drop(future);
+        assert_eq!(token.0.waiting.lock().wakers.len(), 0);
+    }
+
+    #[test]
+    fn a_waiting_thread_returns_when_the_token_is_cancelled() {
+        let token = CancelToken::new();
+        let waiter = token.clone();
+        std::thread::scope(|scope| {
+            scope.spawn(move || waiter.wait());
+            token.cancel();
+        });
+    }
+}

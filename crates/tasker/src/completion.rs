@@ -1,0 +1,105 @@
+//! The one-shot cell between whoever finishes a task and whoever waits for it, thread or future.
+
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::clock::real_now;
+use crate::sync::{Condvar, Mutex};
+
+/// Filled once; emptied once. The first filling wins.
+#[derive(Debug)]
+pub(crate) struct Completion<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    Empty(Option<Waker>),
+    Full(T),
+    Taken,
+}
+
+impl<T> Completion<T> {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::new(State::Empty(None)), changed: Condvar::new() }
+    }
+
+    /// Fills the cell and wakes who waits. Gives the value back if the cell was filled before.
+    pub(crate) fn complete(&self, value: T) -> Result<(), T> {
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Empty(_)) {
+            return Err(value);
+        }
+        let before = std::mem::replace(&mut *state, State::Full(value));
+        // Notified under the lock: whoever waits has either seen the value or is inside `wait`.
+        self.changed.notify_all();
+        drop(state);
+        if let State::Empty(Some(waker)) = before {
+            waker.wake(); // outside the lock: a waker is somebody else's code
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        !matches!(*self.state.lock(), State::Empty(_))
+    }
+
+    /// Blocks until the cell is full and empties it.
+    pub(crate) fn wait(&self) -> T {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(value) = take(&mut state) {
+                return value;
+            }
+            state = self.changed.wait(state);
+        }
+    }
+
+    /// As [`wait`](Self::wait), for at most `limit`.
+    pub(crate) fn wait_timeout(&self, limit: Duration) -> Option<T> {
+        let Some(end) = real_now().checked_add(limit) else {
+            return Some(self.wait());
+        };
+        let mut state = self.state.lock();
+        loop {
+            if let Some(value) = take(&mut state) {
+                return Some(value);
+            }
+            let left = end.saturating_duration_since(real_now());
+            if left.is_zero() {
+                return None;
+            }
+            state = self.changed.wait_timeout(state, left);
+        }
+    }
+
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<T> {
+        // Cloned before the lock: a waker's clone is somebody else's code.
+        let mut fresh = Some(waker.clone());
+        let mut state = self.state.lock();
+        if let Some(value) = take(&mut state) {
+            return Poll::Ready(value);
+        }
+        let old = match &mut *state {
+            State::Empty(known) => std::mem::replace(known, fresh.take()),
+            State::Full(_) | State::Taken => None,
+        };
+        drop(state);
+        drop(old); // outside the lock, as above
+        Poll::Pending
+    }
+}
+
+fn take<T>(state: &mut State<T>) -> Option<T> {
+    match state {
+        State::Empty(_) => None,
+        State::Taken => panic!("a task's outcome was asked for after it had been given"),
+        State::Full(_) => match std::mem::replace(state, State::Taken) {
+            State::Full(value) => Some(value),
+            State::Empty(_) | State::Taken => {
+                unreachable!("matched just above, under the same lock")
+            }
+        },
+    }
+}

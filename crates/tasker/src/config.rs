@@ -1,0 +1,307 @@
+//! Every knob of a manager, its default and the reason for it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::cancel::CancelToken;
+use crate::clock::Clock;
+use crate::error::BuildError;
+use crate::event::Observer;
+use crate::logger::{Logger, TracingLogger};
+use crate::metrics::{Collector, MetricsCollector};
+use crate::overflow::Overflow;
+use crate::queue::Rules;
+use crate::reporter::Reporter;
+use crate::resource::Hooks;
+use crate::retry::backoff::Backoff;
+use crate::sync;
+
+/// Everything that can be set about a manager. Only the way to create a resource is required; the rest
+/// chains by value and is checked once, by [`TaskManager::new`](crate::TaskManager::new).
+///
+/// ```
+/// use std::time::Duration;
+/// use tasker::{Backoff, Config, TaskManager};
+///
+/// struct Connection;
+/// let config = Config::<Connection, String>::new(|| Ok(Connection))
+///     .on_destroy(|connection| Ok(drop(connection)))
+///     .check_health(|error| !error.contains("connection reset"))
+///     .worker_count(2)
+///     .max_worker_count(8)
+///     .retry_backoff(Backoff::exponential(Duration::from_millis(10), Duration::from_secs(1)));
+/// let manager = TaskManager::new(config)?;
+/// # Ok::<(), tasker::BuildError<String>>(())
+/// ```
+pub struct Config<R, E> {
+    hooks: Hooks<R, E>,
+    worker_count: Option<usize>,
+    max_worker_count: Option<usize>,
+    burst_interval: Duration,
+    max_retries: u32,
+    retry_backoff: Backoff,
+    resource_pool_size: Option<usize>,
+    queue_capacity: Option<usize>,
+    overflow: Overflow,
+    lending: bool,
+    shutdown_on: Option<CancelToken>,
+    logger: Box<dyn Logger>,
+    collector: Box<dyn MetricsCollector>,
+    observers: Vec<Box<dyn Observer>>,
+    thread_name: String,
+    clock: Clock,
+}
+
+impl<R, E> Config<R, E> {
+    /// A configuration with `on_create` and the defaults for everything else.
+    ///
+    /// `on_create` makes one resource. It is called on the thread of the worker that will own the
+    /// resource, on one of these threads for the pool behind `run_task`, and on the caller's thread for
+    /// a temporary one. It may block; it may panic, which is caught.
+    pub fn new(on_create: impl Fn() -> Result<R, E> + Send + Sync + 'static) -> Self {
+        Self {
+            hooks: Hooks {
+                create: Box::new(on_create),
+                destroy: Box::new(|resource| {
+                    drop(resource);
+                    Ok(())
+                }),
+                check_health: Box::new(|_| true),
+                created: sync::AtomicU64::new(0),
+                destroyed: sync::AtomicU64::new(0),
+                destroy_errors: sync::AtomicU64::new(0),
+            },
+            worker_count: None,
+            max_worker_count: None,
+            burst_interval: Duration::from_millis(100),
+            max_retries: 3,
+            retry_backoff: Backoff::NONE,
+            resource_pool_size: None,
+            queue_capacity: None,
+            overflow: Overflow::Wait,
+            lending: true,
+            shutdown_on: None,
+            logger: Box::new(TracingLogger),
+            collector: Box::new(Collector::new()),
+            observers: Vec::new(),
+            thread_name: "tasker".to_owned(),
+            clock: Clock::Real,
+        }
+    }
+
+    /// How a resource is taken apart; called exactly once for each one that `on_create` returned.
+    /// Default: it is dropped, because most resources close themselves.
+    #[must_use]
+    pub fn on_destroy(
+        mut self,
+        on_destroy: impl Fn(R) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.destroy = Box::new(on_destroy);
+        self
+    }
+
+    /// Whether a task's error leaves its resource healthy: `true` means that the error is the task's
+    /// own, `false` condemns the resource and lets the task try again on another.
+    /// Default: every error is healthy, because only you can know which are not. A check that panics
+    /// counts as the default.
+    #[must_use]
+    pub fn check_health(mut self, check: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.hooks.check_health = Box::new(check);
+        self
+    }
+
+    /// Workers that are always there. Default: the available parallelism, because a worker that
+    /// computes needs a core. Zero is an error.
+    #[must_use]
+    pub fn worker_count(mut self, workers: usize) -> Self {
+        self.worker_count = Some(workers);
+        self
+    }
+
+    /// How many workers there may be during a burst, those that are making or destroying their resource
+    /// included. Default: twice `worker_count`, because that absorbs a burst without surprising the
+    /// backend. Less than `worker_count` is an error; as many switches bursting off.
+    #[must_use]
+    pub fn max_worker_count(mut self, workers: usize) -> Self {
+        self.max_worker_count = Some(workers);
+        self
+    }
+
+    /// How often the load is looked at while there is something to scale. Default: 100 ms, because a
+    /// shorter backlog is not worth a resource. A burst worker that had nothing to do for ten intervals
+    /// leaves. Zero switches bursting off.
+    #[must_use]
+    pub fn burst_interval(mut self, interval: Duration) -> Self {
+        self.burst_interval = interval;
+        self
+    }
+
+    /// How often a task runs again after an unhealthy error. Default: 3, because a resource that was
+    /// replaced three times points at the task. 0 means no retry.
+    #[must_use]
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.max_retries = retries;
+        self
+    }
+
+    /// How long a task waits before it runs again. Default: not at all, because it runs on another
+    /// resource.
+    #[must_use]
+    pub fn retry_backoff(mut self, backoff: Backoff) -> Self {
+        self.retry_backoff = backoff;
+        self
+    }
+
+    /// How many resources lie ready for `run_task`, beside those of the workers. Default: as many as
+    /// `worker_count`, because urgent work should not wait for a creation. 0 means no pool.
+    #[must_use]
+    pub fn resource_pool_size(mut self, size: usize) -> Self {
+        self.resource_pool_size = Some(size);
+        self
+    }
+
+    /// How many tasks may wait in the lanes. Default: as many as memory holds, because a limit that
+    /// nobody chose loses tasks. Retries and `run_task` take no place. Zero is an error.
+    #[must_use]
+    pub fn queue_capacity(mut self, tasks: usize) -> Self {
+        self.queue_capacity = Some(tasks);
+        self
+    }
+
+    /// What happens to a task that comes when the queue is full. Default: [`Overflow::Wait`].
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Whether blocking calls may run on their own thread with an idle worker's resource. Default:
+    /// yes, because it saves two thread switches a task. Switch it off for resources that must be used
+    /// on one thread although they are `Send`.
+    #[must_use]
+    pub fn lending(mut self, lending: bool) -> Self {
+        self.lending = lending;
+        self
+    }
+
+    /// A token that starts a graceful stop when it is cancelled. Default: none.
+    #[must_use]
+    pub fn shutdown_on(mut self, token: CancelToken) -> Self {
+        self.shutdown_on = Some(token);
+        self
+    }
+
+    /// Where messages go. Default: [`TracingLogger`], because that is where most programs look.
+    #[must_use]
+    pub fn logger(mut self, logger: impl Logger) -> Self {
+        self.logger = Box::new(logger);
+        self
+    }
+
+    /// What counts and times the tasks. Default: [`Collector::new`].
+    #[must_use]
+    pub fn collector(mut self, collector: impl MetricsCollector) -> Self {
+        self.collector = Box::new(collector);
+        self
+    }
+
+    /// Adds one that is told every [`Event`](crate::Event). Default: none; any number can be added.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// The beginning of the threads' names, which continue with `-` and a number. Default: `tasker`.
+    #[must_use]
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// A clock that tests move by hand. Default: the machine's.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn clock(mut self, clock: crate::testing::ManualClock) -> Self {
+        self.clock = Clock::Manual(clock);
+        self
+    }
+
+    /// Checks the numbers and takes the configuration apart.
+    pub(crate) fn into_parts(self, shelves: bool) -> Result<Parts<R, E>, BuildError<E>> {
+        let Self {
+            hooks,
+            worker_count,
+            max_worker_count,
+            burst_interval,
+            max_retries,
+            retry_backoff,
+            resource_pool_size,
+            queue_capacity,
+            overflow,
+            lending,
+            shutdown_on,
+            logger,
+            collector,
+            observers,
+            thread_name,
+            clock,
+        } = self;
+        let worker_count = worker_count.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+        });
+        if worker_count == 0 {
+            return Err(BuildError::NoWorkers);
+        }
+        let max_worker_count = max_worker_count.unwrap_or_else(|| worker_count.saturating_mul(2));
+        if max_worker_count < worker_count {
+            return Err(BuildError::MaxBelowWorkers { worker_count, max_worker_count });
+        }
+        if queue_capacity == Some(0) {
+            return Err(BuildError::NoCapacity);
+        }
+        let rules = Rules {
+            worker_count,
+            max_worker_count,
+            burst_interval,
+            retry_backoff,
+            reserve_size: if shelves { resource_pool_size.unwrap_or(worker_count) } else { 0 },
+            capacity: queue_capacity.unwrap_or(usize::MAX),
+            overflow,
+            lends: lending && shelves,
+            shelves,
+            naps: clock.naps(),
+        };
+        let sequence = sync::AtomicU64::new(0);
+        let reporter = Reporter { logger, collector, observers, sequence };
+        Ok(Parts { hooks, rules, reporter, max_retries, shutdown_on, thread_name, clock })
+    }
+}
+
+/// A checked configuration.
+pub(crate) struct Parts<R, E> {
+    pub(crate) hooks: Hooks<R, E>,
+    pub(crate) rules: Rules,
+    pub(crate) reporter: Reporter,
+    pub(crate) max_retries: u32,
+    pub(crate) shutdown_on: Option<CancelToken>,
+    pub(crate) thread_name: String,
+    pub(crate) clock: Clock,
+}
+
+impl<R, E> fmt::Debug for Config<R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("worker_count", &self.worker_count)
+            .field("max_worker_count", &self.max_worker_count)
+            .field("burst_interval", &self.burst_interval)
+            .field("max_retries", &self.max_retries)
+            .field("retry_backoff", &self.retry_backoff)
+            .field("resource_pool_size", &self.resource_pool_size)
+            .field("queue_capacity", &self.queue_capacity)
+            .field("overflow", &self.overflow)
+            .field("lending", &self.lending)
+            .field("thread_name", &self.thread_name)
+            .finish_non_exhaustive()
+    }
+}

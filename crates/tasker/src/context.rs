@@ -1,0 +1,96 @@
+//! What running code may ask: who it is, how often it has been tried, and whether it should stop.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::cancel::CancelToken;
+use crate::task::{Name, Priority, TaskId};
+
+/// Handed to every attempt of a task.
+///
+/// ```
+/// use tasker::{Config, TaskManager};
+///
+/// let manager = TaskManager::<(), std::io::Error>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// let attempt = manager.queue_task(|cx, _| Ok(cx.attempt()))?;
+/// assert_eq!(attempt, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TaskContext {
+    pub(crate) id: TaskId,
+    pub(crate) attempt: u32,
+    pub(crate) name: Option<Name>,
+    pub(crate) priority: Priority,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) token: CancelToken,
+}
+
+impl TaskContext {
+    /// The task's number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Which run of the task this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The name that the task was given.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_ref().map(Name::as_str)
+    }
+
+    /// The priority that the task was submitted with (a retry waits in the High lane all the same).
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// When this attempt's timeout passes, if the task has one.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the attempt should end: its handle or the manager's kill cancelled it, or its timeout passed.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Sleeps for `time`, or until the attempt is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] as soon as the attempt is cancelled.
+    pub fn sleep(&self, time: Duration) -> Result<(), Cancelled> {
+        if self.token.wait_timeout(time) { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// The token behind [`is_cancelled`](Self::is_cancelled), to be passed on to other code.
+    #[must_use]
+    pub fn token(&self) -> CancelToken {
+        self.token.clone()
+    }
+}
+
+impl fmt::Debug for TaskContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskContext")
+            .field("id", &self.id)
+            .field("attempt", &self.attempt)
+            .field("name", &self.name())
+            .field("priority", &self.priority)
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sleep ended early because its task was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task was cancelled")]
+pub struct Cancelled;

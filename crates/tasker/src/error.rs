@@ -1,0 +1,131 @@
+//! What can go wrong at the doors: building a manager, shutting it down, and trying to submit.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::outcome::Panic;
+
+/// Why a manager could not be built. Nothing is left behind: what had been created is destroyed again.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum BuildError<E> {
+    /// `worker_count(0)`.
+    NoWorkers,
+    /// `max_worker_count` is less than `worker_count`.
+    MaxBelowWorkers {
+        /// The workers asked for.
+        worker_count: usize,
+        /// The cap asked for.
+        max_worker_count: usize,
+    },
+    /// `queue_capacity(0)`: no task could ever wait.
+    NoCapacity,
+    /// `on_create` failed for a worker's or a pooled resource.
+    CreateFailed(E),
+    /// `on_create` panicked.
+    CreatePanicked(Panic),
+    /// The operating system gave no thread.
+    Spawn(std::io::Error),
+}
+
+impl<E> BuildError<E> {
+    /// The error of `on_create`, where that is the cause.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            Self::CreateFailed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The error of `on_create`, where that is the cause.
+    pub fn inner(&self) -> Option<&E> {
+        match self {
+            Self::CreateFailed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for BuildError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoWorkers => f.write_str("worker count must be positive"),
+            Self::MaxBelowWorkers { worker_count, max_worker_count } => write!(
+                f,
+                "max_worker_count ({max_worker_count}) is less than worker_count ({worker_count}): \
+                 raise the one or lower the other"
+            ),
+            Self::NoCapacity => f.write_str(
+                "queue capacity must be positive: leave it unset for a queue without a limit",
+            ),
+            Self::CreateFailed(error) => write!(f, "failed to initialize resource pool: {error}"),
+            Self::CreatePanicked(panic) => write!(f, "on_create panicked: {panic}"),
+            Self::Spawn(_) => f.write_str("could not start a thread"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> Error for BuildError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Spawn(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Why a shutdown did not begin.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ShutdownError {
+    /// `stop` in any phase but Running, or `kill` after a finished stop.
+    #[error("task manager already stopping or killed")]
+    AlreadyStoppingOrKilled,
+    /// A second `kill`.
+    #[error("task manager already killed")]
+    AlreadyKilled,
+}
+
+/// A task that was not accepted, given back with the reason.
+pub struct Rejected<F> {
+    pub(crate) task: F,
+    pub(crate) reason: RejectReason,
+}
+
+/// Why a task was not accepted.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    /// The manager no longer takes tasks.
+    #[error("task manager is shutting down")]
+    ShuttingDown,
+    /// There is no room, and the overflow rule makes none.
+    #[error("task queue is full")]
+    QueueFull,
+}
+
+impl<F> Rejected<F> {
+    /// The closure, unharmed.
+    pub fn into_task(self) -> F {
+        self.task
+    }
+
+    /// Why it was not accepted.
+    pub fn reason(&self) -> RejectReason {
+        self.reason
+    }
+}
+
+impl<F> fmt::Debug for Rejected<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for Rejected<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<F> Error for Rejected<F> {}

@@ -1,0 +1,142 @@
+//! What the manager tells its observers, in the order in which it happened to each task.
+
+use std::time::Duration;
+
+use crate::autoscale::policy::Reason;
+use crate::metrics::TaskLifecycleTimestamps;
+use crate::outcome::Outcome;
+use crate::shutdown::Phase;
+use crate::task::{Priority, TaskId};
+
+/// Something that happened. Every event carries a sequence number that rises per manager; threads
+/// deliver their own events, so sort by it to see the order in which things happened.
+#[non_exhaustive]
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the fields say what they are; the variants say when")]
+pub enum Event<'a> {
+    /// A task was accepted.
+    #[non_exhaustive]
+    TaskQueued { sequence: u64, id: TaskId, name: Option<&'a str>, priority: Priority },
+    /// An attempt begins.
+    #[non_exhaustive]
+    TaskStarted { sequence: u64, id: TaskId, name: Option<&'a str>, attempt: u32 },
+    /// An attempt failed on an unhealthy resource; the task is queued again after `delay`.
+    #[non_exhaustive]
+    TaskRetried { sequence: u64, id: TaskId, name: Option<&'a str>, attempt: u32, delay: Duration },
+    /// A task ended. `times` are those of its last attempt; `None` if it never started.
+    #[non_exhaustive]
+    TaskFinished {
+        sequence: u64,
+        id: TaskId,
+        name: Option<&'a str>,
+        outcome: Outcome,
+        times: Option<TaskLifecycleTimestamps>,
+    },
+    /// A worker's thread has started; it has no resource yet.
+    #[non_exhaustive]
+    WorkerStarted { sequence: u64, worker: usize },
+    /// A worker has left; its resource is destroyed.
+    #[non_exhaustive]
+    WorkerStopped { sequence: u64, worker: usize },
+    /// `on_create` returned a resource.
+    #[non_exhaustive]
+    ResourceCreated { sequence: u64, owner: Owner, took: Duration },
+    /// `on_create` failed or panicked.
+    #[non_exhaustive]
+    CreateFailed { sequence: u64, owner: Owner, panicked: bool },
+    /// A resource went through `on_destroy`; `failed` if that returned an error or panicked.
+    #[non_exhaustive]
+    ResourceDestroyed { sequence: u64, owner: Owner, reason: DestroyReason, failed: bool },
+    /// The number of workers is being changed.
+    #[non_exhaustive]
+    Scaled { sequence: u64, from: usize, to: usize, reason: Reason },
+    /// The manager entered a phase.
+    #[non_exhaustive]
+    PhaseChanged { sequence: u64, phase: Phase },
+}
+
+impl Event<'_> {
+    /// The event's place in the order of this manager's events.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        match self {
+            Self::TaskQueued { sequence, .. }
+            | Self::TaskStarted { sequence, .. }
+            | Self::TaskRetried { sequence, .. }
+            | Self::TaskFinished { sequence, .. }
+            | Self::WorkerStarted { sequence, .. }
+            | Self::WorkerStopped { sequence, .. }
+            | Self::ResourceCreated { sequence, .. }
+            | Self::CreateFailed { sequence, .. }
+            | Self::ResourceDestroyed { sequence, .. }
+            | Self::Scaled { sequence, .. }
+            | Self::PhaseChanged { sequence, .. } => *sequence,
+        }
+    }
+}
+
+/// Whose resource an event is about.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The worker of that number.
+    Worker(usize),
+    /// The pool behind `run_task`.
+    Pool,
+    /// One `run_task` that found neither a pooled nor an idle resource.
+    Temporary,
+}
+
+/// Why a resource was destroyed.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DestroyReason {
+    /// `check_health` said that an error condemns it.
+    Unhealthy,
+    /// A task panicked while using it.
+    Panicked,
+    /// Its worker was not needed any more, or its `run_task` has ended.
+    Idle,
+    /// The manager shut down.
+    Shutdown,
+}
+
+/// Receives every [`Event`], on the thread on which it happened, never under a lock. Keep it short; a
+/// panic inside is caught and logged. Observers never influence what the manager does.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use tasker::{Config, Event, Observer, TaskManager};
+///
+/// #[derive(Clone, Default)]
+/// struct Finished(Arc<AtomicUsize>);
+/// impl Observer for Finished {
+///     fn on_event(&self, event: &Event<'_>) {
+///         if let Event::TaskFinished { .. } = event {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let finished = Finished::default();
+/// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).observer(finished.clone());
+/// let manager = TaskManager::new(config)?;
+/// manager.queue_task(|_, _| Ok(()))?;
+/// assert_eq!(finished.0.load(Ordering::Relaxed), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Called once for every event.
+    fn on_event(&self, event: &Event<'_>);
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Worker(number) => write!(f, "worker {number}"),
+            Self::Pool => f.write_str("the pool"),
+            Self::Temporary => f.write_str("a run_task"),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a caller waits for a submitted task: blocking, or as a future.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::completion::Completion;
+use crate::detached::{Answer, Detached};
+use crate::outcome::TaskError;
+use crate::queue::job::{Place, Ticket};
+use crate::task::{TaskId, Work};
+
+/// Waits for one submitted task, from a thread or from async code. Dropping it detaches: the task runs
+/// all the same and its result is dropped.
+///
+/// ```
+/// use tasker::{Config, TaskManager};
+///
+/// let manager = TaskManager::<u32, String>::new(Config::new(|| Ok(20)).worker_count(1))?;
+/// let handle = manager.task(|_, resource| Ok(*resource + 1)).submit();
+/// assert_eq!(handle.wait()?, 21);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Cancel safety
+///
+/// The handle is a future that owns nothing but the place where the outcome arrives: dropping it loses
+/// the outcome, never the task.
+#[must_use = "dropping a handle detaches its task; to do so on purpose, `drop` it"]
+pub struct TaskHandle<T, E> {
+    cell: Arc<dyn Answering<T, E>>,
+}
+
+/// How far a task is.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskStatus {
+    /// It waits for a worker, for room, or for its retry.
+    Queued,
+    /// It runs for the `attempt`-th time, counted from 1.
+    Running {
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Its outcome is known.
+    Finished,
+}
+
+/// What a handle needs of its task.
+pub(crate) trait Answering<T, E>: Send + Sync {
+    fn ticket(&self) -> &Ticket;
+    fn completion(&self) -> &Completion<Result<T, TaskError<E>>>;
+    fn cancel(&self);
+}
+
+impl<R, E, K> Answering<K::Output, E> for Detached<R, E, K, Answer<K::Output, E>>
+where
+    K: Work<R, E> + Send,
+    K::Output: Send,
+    E: Send,
+{
+    fn ticket(&self) -> &Ticket {
+        self.ticket()
+    }
+
+    fn completion(&self) -> &Completion<Result<K::Output, TaskError<E>>> {
+        &self.sink.completion
+    }
+
+    fn cancel(&self) {
+        self.sink.manager.cancel(self.ticket());
+    }
+}
+
+impl<T, E> TaskHandle<T, E> {
+    pub(crate) fn new(cell: Arc<dyn Answering<T, E>>) -> Self {
+        Self { cell }
+    }
+
+    /// The task's number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.cell.ticket().id()
+    }
+
+    /// Whether the outcome is known, so that waiting returns at once.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.cell.completion().is_complete()
+    }
+
+    /// How far the task is. A look at a moving thing: it may have moved on already.
+    #[must_use]
+    pub fn status(&self) -> TaskStatus {
+        if self.is_finished() {
+            return TaskStatus::Finished;
+        }
+        let ticket = self.cell.ticket();
+        match ticket.place() {
+            Place::Running(_) => TaskStatus::Running { attempt: ticket.attempt().max(1) },
+            _ => TaskStatus::Queued,
+        }
+    }
+
+    /// Cancels the task. A queued one ends as [`TaskError::Cancelled`] without running, in constant
+    /// time; a running one finds its context cancelled and decides itself: an `Ok` that it still
+    /// returns is delivered, an `Err` becomes `Cancelled`. A finished one stays as it is.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskError, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let busy = manager.task_once(move |_, _| Ok(gate.recv().is_ok())).submit();
+    /// let queued = manager.task(|_, _| Ok(())).submit();
+    /// queued.cancel();
+    /// assert!(matches!(queued.wait(), Err(TaskError::Cancelled)));
+    /// open.send(())?;
+    /// assert!(busy.wait()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancel(&self) {
+        self.cell.cancel();
+    }
+
+    /// Blocks until the task has ended.
+    ///
+    /// # Errors
+    ///
+    /// How the task ended, if not with `Ok`.
+    ///
+    /// # Panics
+    ///
+    /// If the outcome was already taken by polling the handle.
+    pub fn wait(self) -> Result<T, TaskError<E>> {
+        self.cell.completion().wait()
+    }
+
+    /// Blocks until the task has ended or `limit` has passed.
+    ///
+    /// # Errors
+    ///
+    /// The handle itself, if the task has not ended by then; it runs on.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout(self, limit: Duration) -> Result<Result<T, TaskError<E>>, Self> {
+        self.cell.completion().wait_timeout(limit).ok_or(self)
+    }
+}
+
+impl<T, E> Future for TaskHandle<T, E> {
+    type Output = Result<T, TaskError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.cell.completion().poll(cx.waker())
+    }
+}
+
+impl<T, E> fmt::Debug for TaskHandle<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskHandle")
+            .field("id", &self.id())
+            .field("status", &self.status())
+            .finish()
+    }
+}

@@ -1,0 +1,365 @@
+//! The front door: builds a manager, wires its rooms together, and names every way in and out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Parts};
+use crate::context::TaskContext;
+use crate::engine::Engine;
+use crate::error::{BuildError, ShutdownError};
+use crate::handle::TaskHandle;
+use crate::metrics::TaskMetrics;
+use crate::outcome::TaskError;
+use crate::pool::Crew;
+use crate::queue::Queue;
+use crate::resource::lending::{Bare, Shared, Shelf};
+use crate::shutdown::{Phase, ShutdownReport};
+use crate::stats::TaskStats;
+use crate::submit::Task;
+use crate::sync::Mutex;
+use crate::task::{Once, Priority, Repeatable};
+
+/// Runs tasks on worker threads, each of which owns one resource.
+///
+/// `R` is the resource, `E` the error that resources and tasks fail with. Clones are cheap and share the
+/// manager; it is `Send + Sync` for every `R`. Dropping the last clone starts a graceful stop in the
+/// background; call [`stop`](Self::stop) to wait for it and to see what became of everything.
+///
+/// ```
+/// use tasker::{Config, TaskManager};
+///
+/// let manager = TaskManager::<String, std::io::Error>::new(Config::new(|| Ok("hello".into())))?;
+/// let length = manager.queue_task(|_, resource| Ok(resource.len()))?;
+/// assert_eq!(length, 5);
+/// let report = manager.stop()?;
+/// assert_eq!(report.completed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TaskManager<R, E> {
+    owner: Arc<Owner<R, E>>,
+}
+
+/// Whose drop means that nobody can submit any more.
+struct Owner<R, E> {
+    engine: Arc<Engine<R, E>>,
+    stop: fn(&Arc<Engine<R, E>>),
+}
+
+impl<R, E> Drop for Owner<R, E> {
+    fn drop(&mut self) {
+        (self.stop)(&self.engine);
+    }
+}
+
+impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
+    /// Builds a manager whose resources may be lent to callers and pooled, so that they must be `Send`.
+    ///
+    /// Returns when every base worker and the pool have their resources; these are made in parallel.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the configuration contradicts itself or a resource could not be made. Nothing
+    /// is left behind: what had been created is destroyed again.
+    pub fn new(config: Config<R, E>) -> Result<Self, BuildError<E>>
+    where
+        R: Send,
+    {
+        Self::build(config.into_parts(true)?, Box::new(Shared::new()))
+    }
+
+    /// Builds a manager whose resources are created, used and dropped on one thread each; they need not
+    /// be `Send`. Nothing is lent and there is no pool; `run_task` runs on a worker, ahead of every lane.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<Rc<u32>, String>::new_local(Config::new(|| Ok(Rc::new(1))))?;
+    /// assert_eq!(manager.queue_task(|_, shared| Ok(Rc::strong_count(shared)))?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn new_local(config: Config<R, E>) -> Result<Self, BuildError<E>> {
+        Self::build(config.into_parts(false)?, Box::new(Bare))
+    }
+
+    /// The old name of [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    #[deprecated = "use TaskManager::new"]
+    pub fn new_runner(config: Config<R, E>) -> Result<Self, BuildError<E>>
+    where
+        R: Send,
+    {
+        Self::new(config)
+    }
+
+    fn build(parts: Parts<R, E>, shelf: Box<dyn Shelf<R>>) -> Result<Self, BuildError<E>> {
+        let Parts { hooks, rules, reporter, max_retries, shutdown_on, thread_name, clock } = parts;
+        let engine = Arc::new_cyclic(|me| Engine {
+            queue: Queue::new(rules.clone(), shelf),
+            hooks,
+            reporter,
+            clock,
+            crew: Crew::new(thread_name),
+            rules,
+            max_retries,
+            parent: Mutex::new(None),
+            me: me.clone(),
+        });
+        engine.start()?;
+        if let Some(parent) = shutdown_on {
+            engine.follow(parent);
+        }
+        let stop: fn(&Arc<Engine<R, E>>) = |engine| {
+            let _ = engine.begin_stop(); // refused only where a shutdown is under way already
+        };
+        Ok(Self { owner: Arc::new(Owner { engine, stop }) })
+    }
+
+    fn engine(&self) -> &Arc<Engine<R, E>> {
+        &self.owner.engine
+    }
+
+    /// A task that may run again after an unhealthy error, to be given options and sent on its way.
+    pub fn task<T, F>(&self, task: F) -> Task<'_, R, E, Repeatable<F>>
+    where
+        F: FnMut(&TaskContext, &mut R) -> Result<T, E> + Send,
+    {
+        Task::new(self.engine(), Repeatable(task))
+    }
+
+    /// A task that runs at most once, whatever happens.
+    pub fn task_once<T, F>(&self, task: F) -> Task<'_, R, E, Once<F>>
+    where
+        F: FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
+    {
+        Task::new(self.engine(), Once(Some(task)))
+    }
+
+    /// Runs a task and blocks until it has ended: `task(…).run()`.
+    ///
+    /// # Errors
+    ///
+    /// How the task ended, if not with `Ok`; see [`Task::run`].
+    pub fn queue_task<T: Send>(
+        &self,
+        task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send,
+    ) -> Result<T, TaskError<E>> {
+        self.task(task).run()
+    }
+
+    /// Runs a task at most once and blocks until it has ended: `task_once(…).run()`.
+    ///
+    /// # Errors
+    ///
+    /// How the task ended, if not with `Ok`; see [`Task::run`].
+    pub fn queue_task_once<T: Send>(
+        &self,
+        task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
+    ) -> Result<T, TaskError<E>> {
+        self.task_once(task).run()
+    }
+
+    /// As [`queue_task`](Self::queue_task), in the High lane.
+    ///
+    /// # Errors
+    ///
+    /// How the task ended, if not with `Ok`; see [`Task::run`].
+    pub fn queue_task_with_priority<T: Send>(
+        &self,
+        task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send,
+    ) -> Result<T, TaskError<E>> {
+        self.task(task).priority(Priority::High).run()
+    }
+
+    /// As [`queue_task_once`](Self::queue_task_once), in the High lane.
+    ///
+    /// # Errors
+    ///
+    /// How the task ended, if not with `Ok`; see [`Task::run`].
+    pub fn queue_task_with_priority_once<T: Send>(
+        &self,
+        task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
+    ) -> Result<T, TaskError<E>> {
+        self.task_once(task).priority(Priority::High).run()
+    }
+
+    /// Runs a task now, ahead of every lane: `task_once(…).run_now()`.
+    ///
+    /// # Errors
+    ///
+    /// How the task ended, if not with `Ok`; see [`Task::run_now`].
+    pub fn run_task<T: Send>(
+        &self,
+        task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
+    ) -> Result<T, TaskError<E>> {
+        self.task_once(task).run_now()
+    }
+
+    /// Submits a task: `task(…).submit()`.
+    pub fn queue_task_async<T: Send + 'static>(
+        &self,
+        task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+    ) -> TaskHandle<T, E> {
+        self.task(task).submit()
+    }
+
+    /// Submits a task that runs at most once: `task_once(…).submit()`.
+    pub fn queue_task_once_async<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+    ) -> TaskHandle<T, E> {
+        self.task_once(task).submit()
+    }
+
+    /// As [`queue_task_async`](Self::queue_task_async), in the High lane.
+    pub fn queue_task_with_priority_async<T: Send + 'static>(
+        &self,
+        task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+    ) -> TaskHandle<T, E> {
+        self.task(task).priority(Priority::High).submit()
+    }
+
+    /// As [`queue_task_once_async`](Self::queue_task_once_async), in the High lane.
+    pub fn queue_task_with_priority_once_async<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+    ) -> TaskHandle<T, E> {
+        self.task_once(task).priority(Priority::High).submit()
+    }
+
+    /// Submits a task and calls back with its outcome: `task(…).on_complete(…)`.
+    pub fn queue_task_with_callback<T: Send + 'static>(
+        &self,
+        task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+        callback: impl FnOnce(Result<T, TaskError<E>>) + Send + 'static,
+    ) {
+        self.task(task).on_complete(callback);
+    }
+
+    /// As [`queue_task_with_callback`](Self::queue_task_with_callback), at most once.
+    pub fn queue_task_once_with_callback<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+        callback: impl FnOnce(Result<T, TaskError<E>>) + Send + 'static,
+    ) {
+        self.task_once(task).on_complete(callback);
+    }
+
+    /// As [`queue_task_with_callback`](Self::queue_task_with_callback), in the High lane.
+    pub fn queue_task_with_priority_with_callback<T: Send + 'static>(
+        &self,
+        task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+        callback: impl FnOnce(Result<T, TaskError<E>>) + Send + 'static,
+    ) {
+        self.task(task).priority(Priority::High).on_complete(callback);
+    }
+
+    /// As [`queue_task_once_with_callback`](Self::queue_task_once_with_callback), in the High lane.
+    pub fn queue_task_with_priority_once_with_callback<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
+        callback: impl FnOnce(Result<T, TaskError<E>>) + Send + 'static,
+    ) {
+        self.task_once(task).priority(Priority::High).on_complete(callback);
+    }
+
+    /// Stops gracefully: refuses new tasks, runs everything accepted (retries that wait for their time
+    /// at once), destroys every resource, ends every thread. Blocks until all of that is done.
+    ///
+    /// Called from inside one of this manager's own tasks, callbacks or hooks it starts the stop and
+    /// returns at once; what has not ended is then in the report as a straggler.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutdownError::AlreadyStoppingOrKilled`] in any phase but [`Phase::Running`].
+    pub fn stop(&self) -> Result<ShutdownReport, ShutdownError> {
+        self.engine().stop(None)
+    }
+
+    /// As [`stop`](Self::stop) until `limit` has passed, then as [`kill`](Self::kill): contexts are
+    /// cancelled, and what has not returned 100 ms later is reported as a straggler and not waited for.
+    /// A straggler's thread still destroys its resource and ends when its code returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop).
+    pub fn stop_within(&self, limit: Duration) -> Result<ShutdownReport, ShutdownError> {
+        self.engine().stop(Some(limit))
+    }
+
+    /// Ends every queued task as [`TaskError::Killed`], cancels every running context, waits for the
+    /// code that runs, destroys every resource, ends every thread. Takes over from a stop under way,
+    /// which then returns too.
+    ///
+    /// Called from inside one of this manager's own tasks it returns at once, as [`stop`](Self::stop).
+    ///
+    /// # Errors
+    ///
+    /// [`ShutdownError::AlreadyKilled`] the second time,
+    /// [`ShutdownError::AlreadyStoppingOrKilled`] after a finished stop.
+    pub fn kill(&self) -> Result<ShutdownReport, ShutdownError> {
+        self.engine().kill(None)
+    }
+
+    /// As [`kill`](Self::kill), but code that is still running after `limit` and 100 ms of grace is
+    /// reported as a straggler and no longer waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`kill`](Self::kill).
+    pub fn kill_within(&self, limit: Duration) -> Result<ShutdownReport, ShutdownError> {
+        self.engine().kill(Some(limit))
+    }
+
+    /// How many workers, tasks and resources there are right now.
+    #[must_use]
+    pub fn stats(&self) -> TaskStats {
+        let count = self.engine().queue.count();
+        TaskStats {
+            base_workers: count.worker_count,
+            active_workers: count.active,
+            burst_workers: count.burst,
+            queued_tasks: count.queued,
+            priority_tasks: count.high,
+            available_resources: count.reserved,
+            idle_workers: count.idle,
+            running_tasks: count.running,
+            recovering_workers: count.recovering,
+            delayed_tasks: count.delayed,
+        }
+    }
+
+    /// What the metrics collector has counted and timed.
+    #[must_use]
+    pub fn metrics(&self) -> TaskMetrics {
+        self.engine().reporter.metrics()
+    }
+
+    /// Where the manager is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.engine().queue.phase()
+    }
+}
+
+impl<R, E> Clone for TaskManager<R, E> {
+    fn clone(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<R, E> fmt::Debug for TaskManager<R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskManager")
+            .field("phase", &self.owner.engine.queue.phase())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,216 @@
+//! Decides how many events per second the last ten seconds have seen. DECISION: the moments are
+//! handed in, as nanoseconds since the start, and nothing here waits.
+//!
+//! The ten seconds are a ring of 100 slots of 100 ms, each stamped with its turn (the number of
+//! slots since the start). A slot whose turn has passed counts for nothing and is overwritten when
+//! its place comes round again, so there is nothing to tidy up and memory never grows. The newest
+//! slot is only partly over, so a rate covers between 9.9 and 10 seconds; it is divided by exactly
+//! what it covers, hence a steady stream reads without bias.
+
+/// Nanoseconds in one slot.
+const SLOT: u64 = 100_000_000;
+/// Slots in ten seconds.
+const SLOTS: usize = 100;
+const NANOS_PER_SECOND: f64 = 1e9;
+
+/// Counts of the last ten seconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    slots: [Slot; SLOTS],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    turn: u64,
+    count: u64,
+}
+
+impl Window {
+    pub(crate) fn new() -> Self {
+        Self { slots: [Slot::default(); SLOTS] }
+    }
+
+    /// Counts one event. Events may come out of order; one whose slot has already been handed to a
+    /// later turn is at least ten seconds behind, and is left out.
+    pub(crate) fn record(&mut self, at: u64) {
+        let turn = at / SLOT;
+        let slot = &mut self.slots[(turn % SLOTS as u64) as usize];
+        if slot.turn < turn {
+            *slot = Slot { turn, count: 1 };
+        } else if slot.turn == turn {
+            slot.count += 1;
+        }
+    }
+
+    /// Counts the events of another window as well. Of two turns that share a place the later one
+    /// stays, as it does for single events.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (slot, other) in self.slots.iter_mut().zip(&other.slots) {
+            if slot.turn < other.turn {
+                *slot = *other;
+            } else if slot.turn == other.turn {
+                slot.count += other.count;
+            }
+        }
+    }
+
+    /// Events per second as seen at `now`. In the first ten seconds the time lived is what counts,
+    /// but at least one slot, or the very first event would read as millions per second.
+    #[must_use]
+    pub(crate) fn rate(&self, now: u64) -> f64 {
+        let newest = now / SLOT;
+        let oldest = newest.saturating_sub(SLOTS as u64 - 1);
+        let count: u64 = self
+            .slots
+            .iter()
+            .filter(|slot| (oldest..=newest).contains(&slot.turn))
+            .map(|slot| slot.count)
+            .sum();
+        let covered = (now - oldest * SLOT).max(SLOT);
+        count as f64 * NANOS_PER_SECOND / covered as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+    const S: u64 = 1_000 * MS;
+
+    /// The end of the last whole slot.
+    const LAST: u64 = u64::MAX / SLOT * SLOT - 1;
+
+    /// Events at the given moments, then the rate at the given `now`.
+    struct Case {
+        name: &'static str,
+        events: Vec<u64>,
+        now: u64,
+        rate: f64,
+    }
+
+    fn every(step: u64, from: u64, to: u64) -> Vec<u64> {
+        (from..to).step_by(step as usize).collect()
+    }
+
+    fn check(cases: Vec<Case>) {
+        for case in cases {
+            let mut window = Window::new();
+            for at in case.events {
+                window.record(at);
+            }
+            let rate = window.rate(case.now);
+            assert!(
+                (rate - case.rate).abs() <= case.rate * 0.001,
+                "{}: {rate} instead of {}",
+                case.name,
+                case.rate
+            );
+        }
+    }
+
+    #[test]
+    fn a_rate_covers_the_last_ten_seconds_only() {
+        check(vec![
+            Case { name: "nothing", events: vec![], now: 60 * S, rate: 0.0 },
+            Case {
+                name: "steady, read within a slot",
+                events: every(MS, 0, 60 * S),
+                now: 60 * S,
+                rate: 1000.0,
+            },
+            Case {
+                name: "steady, read at the end of a slot",
+                events: every(MS, 0, 60 * S),
+                now: 60 * S - 1,
+                rate: 1000.0,
+            },
+            Case { name: "a burst long ago", events: every(MS, 0, 5 * S), now: 15 * S, rate: 0.0 },
+            Case {
+                name: "a burst nine seconds ago",
+                events: every(MS, 20 * S, 21 * S),
+                now: 30 * S - 1,
+                rate: 100.0,
+            },
+            Case {
+                name: "a pause of many turns",
+                events: vec![5 * MS, 500 * S],
+                now: 500 * S + 99 * MS,
+                rate: 0.1,
+            },
+        ]);
+    }
+
+    #[test]
+    fn a_young_window_divides_by_the_time_lived() {
+        check(vec![
+            Case { name: "first moment", events: vec![0], now: 0, rate: 10.0 },
+            Case { name: "half a slot", events: every(MS, 0, 50 * MS), now: 50 * MS, rate: 500.0 },
+            Case { name: "two seconds", events: every(MS, 0, 2 * S), now: 2 * S, rate: 1000.0 },
+            Case {
+                name: "nine and a half",
+                events: every(MS, 0, 9_500 * MS),
+                now: 9_500 * MS,
+                rate: 1000.0,
+            },
+        ]);
+    }
+
+    #[test]
+    fn order_does_not_matter_within_ten_seconds() {
+        let mut backwards = every(MS, 50 * S, 60 * S - 100 * MS);
+        backwards.reverse();
+        check(vec![Case {
+            name: "backwards",
+            events: backwards,
+            now: 60 * S - 100 * MS,
+            rate: 1000.0,
+        }]);
+    }
+
+    #[test]
+    fn windows_that_are_added_read_like_one_that_saw_everything() {
+        let (mut even, mut odd, mut all) = (Window::new(), Window::new(), Window::new());
+        for at in every(7 * MS, 0, 35 * S) {
+            all.record(at);
+            // One of the two falls silent after a while: its old slots must not count.
+            if at % 2 == 0 && at < 28 * S {
+                even.record(at);
+            } else {
+                odd.record(at);
+            }
+        }
+        let mut sum = even.clone();
+        sum.add(&odd);
+        for now in [0, 5 * S, 28 * S, 35 * S, 40 * S, 60 * S] {
+            assert_eq!(sum.rate(now), all.rate(now), "at {now}");
+        }
+    }
+
+    #[test]
+    fn events_that_come_too_late_are_left_out() {
+        check(vec![
+            Case {
+                name: "overwritten slot",
+                events: vec![60 * S, 50 * S, 0],
+                now: 60 * S + 99 * MS,
+                rate: 0.1,
+            },
+            Case {
+                name: "free slot",
+                events: vec![60 * S, 41 * S, MS],
+                now: 60 * S + 99 * MS,
+                rate: 0.1,
+            },
+        ]);
+    }
+
+    #[test]
+    fn an_event_of_the_future_waits_for_its_time() {
+        check(vec![
+            Case { name: "before it", events: vec![70 * S], now: 65 * S, rate: 0.0 },
+            Case { name: "after it", events: vec![70 * S], now: 70 * S + 99 * MS, rate: 0.1 },
+            Case { name: "the end of time", events: vec![LAST], now: LAST, rate: 0.1 },
+        ]);
+    }
+}

@@ -1,0 +1,221 @@
+//! How a task ends, in words for its caller and in numbers for the report.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// Why a task has no result. Every accepted task ends with its result or with one of these.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum TaskError<E> {
+    /// The manager no longer takes tasks; this one was not accepted.
+    ShuttingDown,
+    /// The task was queued when the manager was killed. It never ran, or was waiting for its retry.
+    Killed,
+    /// Cancelled by its handle, or by a kill while it ran.
+    Cancelled,
+    /// Its timeout passed while it ran, and it returned an error.
+    TimedOut,
+    /// Its `start_within` passed while it was queued. It never ran.
+    Expired,
+    /// The queue is full and the overflow rule is `Reject`, or the task was evicted by `DropOldest`.
+    QueueFull,
+    /// The task's own error.
+    Failed(E),
+    /// The resource was unhealthy in every attempt that the task was allowed.
+    RetriesExhausted {
+        /// How often the task ran.
+        attempts: u32,
+        /// The error of the last attempt.
+        source: E,
+    },
+    /// No resource could be made for the task.
+    CreateFailed(E),
+    /// The task panicked, or the creation of the resource that it needed.
+    Panicked(Panic),
+    /// Waiting would have blocked every worker on tasks that only these workers can run.
+    WouldDeadlock,
+}
+
+impl<E> TaskError<E> {
+    /// The user's own error, where there is one.
+    pub fn into_inner(self) -> Option<E> {
+        match self {
+            Self::Failed(error) | Self::CreateFailed(error) => Some(error),
+            Self::RetriesExhausted { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// The user's own error, where there is one.
+    pub fn inner(&self) -> Option<&E> {
+        match self {
+            Self::Failed(error) | Self::CreateFailed(error) => Some(error),
+            Self::RetriesExhausted { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::ShuttingDown => Outcome::Refused,
+            Self::Killed => Outcome::Killed,
+            Self::Cancelled => Outcome::Cancelled,
+            Self::TimedOut => Outcome::TimedOut,
+            Self::Expired => Outcome::Expired,
+            Self::QueueFull => Outcome::QueueFull,
+            Self::Failed(_) => Outcome::Failed,
+            Self::RetriesExhausted { .. } => Outcome::RetriesExhausted,
+            Self::CreateFailed(_) => Outcome::CreateFailed,
+            Self::Panicked(_) => Outcome::Panicked,
+            Self::WouldDeadlock => Outcome::WouldDeadlock,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for TaskError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ShuttingDown => f.write_str("task manager is shutting down"),
+            Self::Killed => f.write_str("task manager was killed before the task ran"),
+            Self::Cancelled => f.write_str("task was cancelled"),
+            Self::TimedOut => f.write_str("task timed out"),
+            Self::Expired => f.write_str("task expired before it could start"),
+            Self::QueueFull => f.write_str("task queue is full"),
+            Self::Failed(error) => error.fmt(f),
+            Self::RetriesExhausted { source, .. } => write!(f, "max retries exceeded: {source}"),
+            Self::CreateFailed(error) => write!(f, "failed to create temporary resource: {error}"),
+            Self::Panicked(panic) => write!(f, "task panicked: {panic}"),
+            Self::WouldDeadlock => f.write_str("waiting for this task would block every worker"),
+        }
+    }
+}
+
+// `source()` stays empty: `E` need not be an `Error` (anyhow's is not), and its text is in ours.
+impl<E: fmt::Debug + fmt::Display> Error for TaskError<E> {}
+
+/// How a task ended, without its values: what events tell.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It returned `Ok`.
+    Completed,
+    /// It was refused at the door.
+    Refused,
+    /// [`TaskError::Killed`].
+    Killed,
+    /// [`TaskError::Cancelled`].
+    Cancelled,
+    /// [`TaskError::TimedOut`].
+    TimedOut,
+    /// [`TaskError::Expired`].
+    Expired,
+    /// [`TaskError::QueueFull`].
+    QueueFull,
+    /// [`TaskError::Failed`].
+    Failed,
+    /// [`TaskError::RetriesExhausted`].
+    RetriesExhausted,
+    /// [`TaskError::CreateFailed`].
+    CreateFailed,
+    /// [`TaskError::Panicked`].
+    Panicked,
+    /// [`TaskError::WouldDeadlock`].
+    WouldDeadlock,
+}
+
+/// Which number of the report an accepted task ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Completed,
+    Failed,
+    Cancelled,
+    Dropped,
+}
+
+impl Outcome {
+    pub(crate) fn fate(self) -> Fate {
+        match self {
+            Self::Completed => Fate::Completed,
+            Self::Cancelled => Fate::Cancelled,
+            Self::Killed | Self::Expired | Self::QueueFull | Self::Refused => Fate::Dropped,
+            Self::Failed
+            | Self::RetriesExhausted
+            | Self::Panicked
+            | Self::TimedOut
+            | Self::CreateFailed
+            | Self::WouldDeadlock => Fate::Failed,
+        }
+    }
+}
+
+/// A panic that was caught: its message, and what it was thrown with.
+pub struct Panic {
+    message: String,
+    // A payload is Send but not Sync; the lock lets errors that carry one be shared.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message =
+            match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
+                (Some(text), _) => (*text).to_owned(),
+                (_, Some(text)) => text.clone(),
+                _ => "a panic without a message".to_owned(),
+            };
+        Self { message, payload: Mutex::new(payload) }
+    }
+
+    /// What the panic said, or a stand-in where its payload is not a text.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the panic was thrown with, for `std::panic::resume_unwind`.
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_are_those_of_the_reference() {
+        let texts = [
+            (TaskError::ShuttingDown, "task manager is shutting down"),
+            (TaskError::Failed("boom"), "boom"),
+            (
+                TaskError::RetriesExhausted { attempts: 4, source: "boom" },
+                "max retries exceeded: boom",
+            ),
+            (TaskError::CreateFailed("boom"), "failed to create temporary resource: boom"),
+        ];
+        for (error, text) in texts {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_panic_keeps_its_message_and_its_payload() {
+        let panic = Panic::new(Box::new("tea".to_owned()));
+        assert_eq!(panic.message(), "tea");
+        assert_eq!(*panic.into_payload().downcast::<String>().unwrap(), "tea");
+        assert_eq!(Panic::new(Box::new(7)).message(), "a panic without a message");
+    }
+}

@@ -1,0 +1,16 @@
+//! What happens to a task that comes when the queue is full.
+
+/// The rule for a full queue; see [`Config::queue_capacity`](crate::Config::queue_capacity).
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Overflow {
+    /// The submitter waits until there is room. The default: nothing is lost and the producer is slowed
+    /// down to the pace of the workers.
+    #[default]
+    Wait,
+    /// The new task ends as [`TaskError::QueueFull`](crate::TaskError::QueueFull).
+    Reject,
+    /// The oldest task of the lowest lane that is not above the new one ends as
+    /// [`TaskError::QueueFull`](crate::TaskError::QueueFull); if there is none, the new one does.
+    DropOldest,
+}

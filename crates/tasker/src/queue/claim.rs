@@ -1,0 +1,286 @@
+//! How a blocked caller waits for a resource, gets one, and gives it back.
+
+use std::time::{Duration, Instant};
+
+use super::delay::Appointment;
+use super::due::Due;
+use super::job::Place;
+use super::lanes::Next;
+use super::seat::Order;
+use super::{Effects, Entry, NAP, OVERTAKING, Queue, State, Who};
+use crate::cancel::CancelToken;
+use crate::outcome::TaskError;
+use crate::pool::roster::Condition;
+use crate::resource::lending::Lease;
+use crate::shutdown::Phase;
+use crate::sync::{Thread, park, park_timeout};
+use crate::task::{Name, Priority, Settings, TaskId};
+use crate::worker::settle::{Case, Settled, Verdict, settle};
+
+/// A resource in the hands of a caller.
+pub(crate) struct Loan<R> {
+    pub(crate) seat: usize,
+    pub(crate) lease: Lease<R>,
+    pub(crate) id: TaskId,
+    pub(crate) attempt: u32,
+}
+
+/// A blocked caller.
+pub(crate) struct Claim<E> {
+    pub(crate) thread: Thread,
+    pub(crate) level: usize,
+    pub(crate) place: Place,
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Name>,
+    pub(crate) priority: Priority,
+    pub(crate) timeout: Option<Duration>,
+    attempt: u32,
+    until: Option<Instant>,
+    status: Status<E>,
+}
+
+enum Status<E> {
+    Waiting,
+    Granted(usize),
+    Denied(Denial<E>),
+}
+
+/// Why a blocked caller gets no resource, and whether its task had been accepted.
+pub(crate) struct Denial<E> {
+    pub(crate) error: TaskError<E>,
+    pub(crate) accepted: bool,
+}
+
+/// What a blocked caller does next.
+enum Step<R, E> {
+    Go(Loan<R>),
+    Denied(Denial<E>),
+    Nap(Duration),
+    Sleep,
+}
+
+impl<E> Claim<E> {
+    pub(crate) fn new(id: TaskId, settings: &Settings, level: usize, now: Instant) -> Self {
+        Self {
+            thread: Thread::current(),
+            level,
+            place: Place::Nowhere,
+            id,
+            name: settings.name.clone(),
+            priority: settings.priority,
+            timeout: settings.timeout,
+            attempt: 1,
+            until: settings.start_within.and_then(|limit| now.checked_add(limit)),
+            status: Status::Waiting,
+        }
+    }
+
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    pub(crate) fn expired(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+
+    /// Whether it still waits for its resource, having been accepted.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.status, Status::Waiting) && !matches!(self.place, Place::Outside(_))
+    }
+
+    pub(crate) fn grant(&mut self, seat: usize) {
+        self.place = Place::Nowhere;
+        self.status = Status::Granted(seat);
+    }
+
+    pub(crate) fn deny(&mut self, error: TaskError<E>, accepted: bool) {
+        self.place = Place::Nowhere;
+        self.status = Status::Denied(Denial { error, accepted });
+    }
+}
+
+/// What an attempt has come to, as far as its thread can tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempted {
+    pub(crate) case: Case,
+    /// Before the next attempt, should there be one.
+    pub(crate) delay: Duration,
+    pub(crate) finished: Instant,
+}
+
+/// What became of a task whose attempt ran on a borrowed resource.
+pub(crate) struct Returned {
+    pub(crate) settled: Settled,
+    /// The claim for the next attempt, where the task runs again.
+    pub(crate) claim: Option<u32>,
+}
+
+impl<R, E> Queue<R, E> {
+    /// Blocks until the claim has a resource or is denied one.
+    ///
+    /// `perform` carries out effects; it is called without the lock.
+    pub(crate) fn await_claim(
+        &self,
+        key: u32,
+        mut now: impl FnMut() -> Instant,
+        mut perform: impl FnMut(Effects<R, E>),
+    ) -> Result<Loan<R>, Denial<E>> {
+        loop {
+            let mut fx = Effects::new();
+            let step = self.lock().step(key, now(), &mut fx);
+            perform(fx);
+            match step {
+                Step::Go(loan) => return Ok(loan),
+                Step::Denied(denial) => return Err(denial),
+                Step::Nap(time) => park_timeout(time),
+                Step::Sleep => park(),
+            }
+        }
+    }
+
+    /// Takes a borrowed resource back and settles the attempt that used it.
+    pub(crate) fn give_back(
+        &self,
+        loan: Loan<R>,
+        settings: &Settings,
+        attempted: Attempted,
+        fx: &mut Effects<R, E>,
+    ) -> Returned {
+        let Attempted { case, delay, finished: now } = attempted;
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Loan { seat, mut lease, id, attempt } = loan;
+        let verdict = state.settle(seat, &mut lease, case);
+        let claim = match verdict.task {
+            Settled::Ends(outcome) => {
+                state.tally.end(outcome.fate());
+                None
+            }
+            Settled::RunsAgain => {
+                let mut claim = Claim::new(id, settings, Priority::High.level(), now);
+                claim.attempt = attempt + 1;
+                claim.until = None; // it has started once; its place is its own
+                let key = state.claim(claim);
+                state.queue_retry(Who::Claim(key), delay, now, fx);
+                Some(key)
+            }
+        };
+        state.shelf.put(seat, lease);
+        if let Some(reason) = verdict.condemned {
+            // Home first: the worker destroys it and makes the new one, never the caller.
+            state.roster.set(seat, Condition::Recovering);
+            state.order(seat, Order::Replace(reason), fx);
+        } else if let Some(order) = state.freed(seat, now, fx) {
+            state.order(seat, order, fx);
+        }
+        if state.phase != Phase::Running {
+            state.dismiss_if_drained(fx);
+        }
+        Returned { settled: verdict.task, claim }
+    }
+}
+
+impl<R, E> State<R, E> {
+    fn step(&mut self, key: u32, now: Instant, fx: &mut Effects<R, E>) -> Step<R, E> {
+        let claim = self.claims.get(key).expect("a claim stays until its caller takes it");
+        match claim.status {
+            Status::Granted(seat) => return Step::Go(self.take_granted(key, seat)),
+            Status::Denied(_) => return Step::Denied(self.take_denied(key)),
+            Status::Waiting => {}
+        }
+        let Place::Lane(spot) = claim.place else { return Step::Sleep };
+        let next = self.lanes.next() == Some(Next::Claim(spot));
+        if next && self.roster.idle() > 0 {
+            self.unqueue(Next::Claim(spot), now);
+            if !self.claim_still_wanted(key, now, fx) {
+                self.floor(now, fx);
+                return Step::Denied(self.take_denied(key));
+            }
+            let seat = self.roster.take_idle(Condition::Lent).expect("somebody is idle");
+            let claim = self.claims.get_mut(key).expect("checked above");
+            claim.grant(seat);
+            let (id, name, timeout) = (claim.id, claim.name.clone(), claim.timeout);
+            self.lend(seat, id, name, timeout, now, fx);
+            self.floor(now, fx); // the next caller, if resources are left
+            return Step::Go(self.take_granted(key, seat));
+        }
+        if self.usher != Some(key) {
+            return Step::Sleep;
+        }
+        let overtakable =
+            self.first_since[spot.level].and_then(|since| since.checked_add(OVERTAKING));
+        let left =
+            overtakable.map(|until| until.saturating_duration_since(now)).unwrap_or_default();
+        if next && !left.is_zero() && self.rules.naps {
+            return Step::Nap(left.min(NAP)); // still the one that is awake: releases wake nobody
+        }
+        // From here on the next release hands over directly.
+        self.usher = None;
+        self.floor(now, fx);
+        Step::Sleep
+    }
+
+    fn take_granted(&mut self, key: u32, seat: usize) -> Loan<R> {
+        let claim = self.claims.remove(key).expect("a claim is taken once, by its caller");
+        let lease = self.shelf.take(seat).expect("a granted resource lies on the shelf");
+        Loan { seat, lease, id: claim.id, attempt: claim.attempt }
+    }
+
+    fn take_denied(&mut self, key: u32) -> Denial<E> {
+        match self.claims.remove(key).map(|claim| claim.status) {
+            Some(Status::Denied(denial)) => denial,
+            _ => unreachable!("only a denied claim is asked, once, by its caller"),
+        }
+    }
+
+    /// Ends the running of whatever ran on `seat`: the verdict, and a fresh token where the old one is
+    /// spent or somebody keeps a clone of it.
+    pub(crate) fn settle(&mut self, seat: usize, lease: &mut Lease<R>, case: Case) -> Verdict {
+        let seat = &mut self.seats[seat];
+        let running = seat.running.take().expect("what is settled was running");
+        if let Some(timeout) = running.timeout {
+            self.agenda.remove(timeout);
+        }
+        let cancelled = running.why.or_else(|| lease.token.why());
+        // Two holders: the lease and the seat. Others clone only under the lock that is held here.
+        if running.why.is_some() || lease.token.is_cancelled() || !lease.token.held_by_at_most(2) {
+            lease.token = CancelToken::new();
+            seat.token = lease.token.clone();
+        }
+        settle(Case { cancelled, ..case })
+    }
+
+    /// Queues a retry in the High lane, now or later; during a shutdown never later.
+    pub(crate) fn queue_retry(
+        &mut self,
+        who: Who<R, E>,
+        delay: Duration,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
+        let at =
+            now.checked_add(delay).filter(|_| !delay.is_zero() && self.phase == Phase::Running);
+        let Some(at) = at else {
+            let entry = Entry { what: who, counted: false, extra: None };
+            self.enqueue(Priority::High.level(), entry, now);
+            self.floor(now, fx);
+            self.watch(now, fx);
+            return;
+        };
+        self.arrivals += 1;
+        let placeholder: Appointment = self.appoint(at, Due::Nothing, fx);
+        let index = self.delayed.push_back(self.arrivals, (who, placeholder));
+        self.agenda.rewrite(placeholder, Due::Retry(index));
+        if let Some((who, _)) = self.delayed.get(index) {
+            Self::place_of(who, &mut self.claims, Place::Delayed(index));
+        }
+    }
+
+    /// A delayed retry goes to its lane.
+    pub(crate) fn undelay(&mut self, index: u32, now: Instant, fx: &mut Effects<R, E>) {
+        if let Some((who, appointment)) = self.delayed.remove(index) {
+            self.agenda.remove(appointment);
+            self.queue_retry(who, Duration::ZERO, now, fx);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Stop and kill: what they refuse, whom they wake, and who reports that everything is over.
+
+use std::time::{Duration, Instant};
+
+use super::{Effects, News, Queue, State};
+use crate::cancel::Why;
+use crate::clock::real_now;
+use crate::error::ShutdownError;
+use crate::outcome::TaskError;
+use crate::pool::roster::Condition;
+use crate::shutdown::{Phase, ShutdownReport, may_kill, may_stop};
+
+impl<R, E> Queue<R, E> {
+    /// Begins a graceful stop: refuses what is new, lets in nobody who waits for room, and lets every
+    /// retry that waits for its time run at once.
+    pub(crate) fn begin_stop(
+        &self,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Result<(), ShutdownError> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        may_stop(state.phase)?;
+        state.enter(Phase::Stopping, now, fx);
+        while let Some((index, _)) = state.delayed.front() {
+            state.undelay(index, now, fx);
+        }
+        state.wake_unequipped(fx);
+        state.dismiss_if_drained(fx);
+        self.check_done(state, now, fx);
+        Ok(())
+    }
+
+    /// Begins a kill: what waits ends, what runs is told, nothing new starts.
+    pub(crate) fn begin_kill(
+        &self,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Result<(), ShutdownError> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        may_kill(state.phase)?;
+        state.enter(Phase::Killed, now, fx);
+        for who in state.take_all_waiting(now) {
+            state.end(who, TaskError::Killed, fx);
+        }
+        for seat in 0..state.seats.len() {
+            state.cancel_seat(seat, Why::Cancelled, fx);
+        }
+        let guests: Vec<u32> = state.guests.iter().map(|(key, ..)| key).collect();
+        for guest in guests {
+            state.cancel_guest(guest, Why::Cancelled, fx);
+        }
+        state.wake_unequipped(fx);
+        state.dismiss_if_drained(fx);
+        self.check_done(state, now, fx);
+        Ok(())
+    }
+
+    /// Blocks until everything is over, for at most `limit`; whether it is.
+    pub(crate) fn await_done(&self, limit: Option<Duration>) -> bool {
+        let end = limit.and_then(|limit| real_now().checked_add(limit));
+        let mut state = self.lock();
+        while state.done.is_none() {
+            state = match end {
+                None => self.finished.wait(state),
+                Some(end) => {
+                    let left = end.saturating_duration_since(real_now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    self.finished.wait_timeout(state, left)
+                }
+            };
+        }
+        true
+    }
+
+    /// The report as things stand.
+    pub(crate) fn report(&self, now: Instant) -> ShutdownReport {
+        let state = self.lock();
+        let tally = state.tally;
+        let until = state.done.unwrap_or(now);
+        let report = ShutdownReport {
+            accepted: tally.accepted,
+            completed: tally.completed,
+            failed: tally.failed,
+            cancelled: tally.cancelled,
+            dropped: tally.dropped,
+            stragglers: state.stragglers(now),
+            took: state
+                .began
+                .map_or(Duration::ZERO, |began| until.saturating_duration_since(began)),
+            ..ShutdownReport::default()
+        };
+        debug_assert_eq!(tally.pending(), report.stragglers.len() as u64, "the report adds up");
+        report
+    }
+
+    /// The last one out turns the light off: worker, guest or steward, whoever it is.
+    pub(super) fn check_done(&self, state: &mut State<R, E>, now: Instant, fx: &mut Effects<R, E>) {
+        let empty = state.roster.live() == 0 && state.guests.is_empty() && !state.steward_live;
+        if state.phase == Phase::Running || !empty || state.done.is_some() {
+            return;
+        }
+        debug_assert_eq!(state.tally.pending(), 0, "nobody leaves before every task has ended");
+        state.done = Some(now);
+        if state.phase == Phase::Stopping {
+            state.phase = Phase::Stopped;
+            fx.news.push(News::Phase(Phase::Stopped));
+        }
+        // Under the lock: a waiter is either before its look at `done` or inside its wait.
+        self.finished.notify_all();
+        fx.wake(state.timekeeper.as_ref());
+    }
+}
+
+impl<R, E> State<R, E> {
+    fn enter(&mut self, phase: Phase, now: Instant, fx: &mut Effects<R, E>) {
+        self.phase = phase;
+        self.began.get_or_insert(now);
+        fx.news.push(News::Phase(phase));
+        if let Some(tick) = self.tick.take() {
+            self.agenda.remove(tick);
+        }
+        while let Some(next) = self.outside.next() {
+            self.turn_away(next, TaskError::ShuttingDown, fx);
+        }
+        fx.wake(self.steward.as_ref());
+    }
+
+    /// Workers without a resource look at the phase when they wake.
+    fn wake_unequipped(&self, fx: &mut Effects<R, E>) {
+        for condition in [Condition::Creating, Condition::Recovering] {
+            for seat in self.roster.all(condition) {
+                fx.wake(self.seats[seat].thread.as_ref());
+            }
+        }
+    }
+}

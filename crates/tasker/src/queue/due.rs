@@ -1,0 +1,223 @@
+//! What happens because time has passed, and what a handle's cancel does.
+
+use std::time::Instant;
+
+use super::job::{Place, Ticket};
+use super::lanes::Next;
+use super::seat::Order;
+use super::{Effects, News, Queue, State, Who};
+use crate::autoscale::policy::{Plan, plan, worth_watching};
+use crate::cancel::Why;
+use crate::event::DestroyReason;
+use crate::outcome::TaskError;
+use crate::pool::roster::Condition;
+use crate::shutdown::Phase;
+use crate::sync::Thread;
+
+/// What can fall due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A delayed task goes to its lane.
+    Retry(u32),
+    /// What stands there has waited longer than its `start_within`; `true` for a job.
+    Expire(Place, bool),
+    /// What runs on this seat has used up its timeout.
+    Timeout(usize),
+    /// The same for a guest.
+    GuestTimeout(u32),
+    /// The worker of this seat tries again to get a resource.
+    Recover(usize),
+    /// The steward tries again to refill the pool.
+    Refill,
+    /// A look at the load.
+    Tick,
+    /// A placeholder while its owner finds its place.
+    Nothing,
+}
+
+impl<R, E> Queue<R, E> {
+    /// The timekeeper introduces itself.
+    pub(crate) fn keep_time(&self, thread: Thread) {
+        self.lock().timekeeper = Some(thread);
+    }
+
+    /// Does what is due by `now`. When the next thing will be due, or that there is nothing more to
+    /// wait for, ever.
+    pub(crate) fn due(&self, now: Instant, fx: &mut Effects<R, E>) -> Timetable {
+        let mut state = self.lock();
+        let state = &mut *state;
+        while let Some(due) = state.agenda.pop_due(now) {
+            state.happens(due, now, fx);
+        }
+        match (state.done, state.agenda.next_at()) {
+            (Some(_), _) => Timetable::Over,
+            (None, Some(at)) => Timetable::At(at),
+            (None, None) => Timetable::Open,
+        }
+    }
+
+    /// Cancels a task: a waiting one ends here, a running one is told.
+    pub(crate) fn cancel(&self, ticket: &Ticket, now: Instant, fx: &mut Effects<R, E>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        match ticket.place() {
+            Place::Lane(spot) => {
+                let who = state.unqueue(Next::Job(spot), now);
+                state.end(who, TaskError::Cancelled, fx);
+                state.floor(now, fx);
+            }
+            Place::Delayed(index) => {
+                if let Some((who, appointment)) = state.delayed.remove(index) {
+                    state.agenda.remove(appointment);
+                    state.end(who, TaskError::Cancelled, fx);
+                }
+            }
+            Place::Outside(spot) => state.turn_away(Next::Job(spot), TaskError::Cancelled, fx),
+            Place::Running(seat) => state.cancel_seat(seat, Why::Cancelled, fx),
+            Place::Nowhere => {} // ended, or on its way to its end
+        }
+    }
+}
+
+/// When the timekeeper has to look again.
+pub(crate) enum Timetable {
+    At(Instant),
+    /// Nothing is due; it will be woken.
+    Open,
+    /// The manager is gone.
+    Over,
+}
+
+impl<R, E> State<R, E> {
+    fn happens(&mut self, due: Due, now: Instant, fx: &mut Effects<R, E>) {
+        match due {
+            Due::Retry(index) => {
+                if let Some((who, _)) = self.delayed.remove(index) {
+                    self.queue_retry(who, std::time::Duration::ZERO, now, fx);
+                }
+            }
+            Due::Expire(Place::Lane(spot), is_job) => {
+                let next = if is_job { Next::Job(spot) } else { Next::Claim(spot) };
+                let who = self.unqueue(next, now);
+                self.end(who, TaskError::Expired, fx);
+                self.floor(now, fx);
+            }
+            Due::Expire(Place::Outside(spot), is_job) => {
+                let next = if is_job { Next::Job(spot) } else { Next::Claim(spot) };
+                self.turn_away(next, TaskError::Expired, fx);
+            }
+            Due::Expire(..) | Due::Nothing => {}
+            Due::Timeout(seat) => {
+                if let Some(running) = &mut self.seats[seat].running {
+                    running.timeout = None;
+                }
+                self.cancel_seat(seat, Why::TimedOut, fx);
+            }
+            Due::GuestTimeout(key) => {
+                if let Some(guest) = self.guests.get_mut(key) {
+                    guest.timeout = None;
+                }
+                self.cancel_guest(key, Why::TimedOut, fx);
+            }
+            Due::Recover(seat) => {
+                self.seats[seat].retry = None;
+                fx.wake(self.seats[seat].thread.as_ref());
+            }
+            Due::Refill => {
+                self.steward_retry = None;
+                fx.wake(self.steward.as_ref());
+            }
+            Due::Tick => {
+                self.tick = None;
+                self.scale(now, fx);
+            }
+        }
+    }
+
+    /// Tells what runs on a seat to stop. The first reason stays.
+    pub(crate) fn cancel_seat(&mut self, seat: usize, why: Why, fx: &mut Effects<R, E>) {
+        let seat = &mut self.seats[seat];
+        if let Some(running) = &mut seat.running
+            && running.why.is_none()
+        {
+            running.why = Some(why);
+            fx.cancel.push((seat.token.clone(), why));
+        }
+    }
+
+    pub(crate) fn cancel_guest(&mut self, key: u32, why: Why, fx: &mut Effects<R, E>) {
+        if let Some(running) = self.guests.get_mut(key)
+            && running.why.is_none()
+        {
+            running.why = Some(why);
+            fx.cancel.extend(running.token.clone().map(|token| (token, why)));
+        }
+    }
+
+    /// A look at the load, and what follows from it.
+    fn scale(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let load = self.load(now);
+        let from = load.staying;
+        match plan(&load) {
+            Plan::Hold => self.dismiss_unequipped(),
+            Plan::Grow(workers, reason) => {
+                let hired: Vec<_> = (0..workers).map_while(|_| self.hire()).collect();
+                fx.news.push(self.scaled(from, from + hired.len(), reason));
+                let news = hired.into_iter().map(|(seat, number)| News::Hired { seat, number });
+                fx.news.extend(news);
+            }
+            Plan::Retire(reason) => {
+                if let Some(seat) = self.roster.dismiss_coldest() {
+                    fx.news.push(self.scaled(from, from - 1, reason));
+                    self.order(seat, Order::Leave(DestroyReason::Idle), fx);
+                }
+            }
+        }
+        for seat in
+            self.roster.all(Condition::Creating).chain(self.roster.all(Condition::Recovering))
+        {
+            if self.seats[seat].order.is_some() {
+                fx.wake(self.seats[seat].thread.as_ref());
+            }
+        }
+        if worth_watching(&self.load(now)) {
+            let at = now.checked_add(self.rules.burst_interval).unwrap_or(now);
+            self.tick = Some(self.appoint(at, Due::Tick, fx));
+        }
+    }
+
+    /// A burst worker that cannot get a resource is not needed when nothing waits.
+    fn dismiss_unequipped(&mut self) {
+        if !self.lanes.is_empty() || self.roster.staying() <= self.rules.worker_count {
+            return;
+        }
+        let waiting: Vec<usize> = self
+            .roster
+            .all(Condition::Creating)
+            .chain(self.roster.all(Condition::Recovering))
+            .filter(|seat| self.seats[*seat].retry.is_some() && self.seats[*seat].order.is_none())
+            .collect();
+        let beyond = self.roster.staying() - self.rules.worker_count;
+        for seat in waiting.into_iter().take(beyond) {
+            self.seats[seat].order = Some(Order::Leave(DestroyReason::Idle));
+        }
+    }
+}
+
+impl<R, E> State<R, E> {
+    /// Takes out everything that waits in the lanes and among the delayed.
+    pub(crate) fn take_all_waiting(&mut self, now: Instant) -> Vec<Who<R, E>> {
+        let mut all = Vec::new();
+        while let Some(next) = self.lanes.next() {
+            all.push(self.unqueue(next, now));
+        }
+        while let Some((who, appointment)) = self.delayed.pop_front() {
+            self.agenda.remove(appointment);
+            all.push(who);
+        }
+        all
+    }
+}

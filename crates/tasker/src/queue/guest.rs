@@ -1,0 +1,235 @@
+//! `run_task`: a caller that waits for nobody, with a pooled, an idle or a temporary resource; and the
+//! steward, who refills the pool.
+
+use std::time::{Duration, Instant};
+
+use super::claim::Loan;
+use super::due::Due;
+use super::{Effects, Queue, Running};
+use crate::cancel::{CancelToken, Why};
+use crate::error::RejectReason;
+use crate::event::DestroyReason;
+use crate::outcome::Outcome;
+use crate::resource::lending::Lease;
+use crate::shutdown::Phase;
+use crate::sync::{Thread, park};
+use crate::task::{Settings, TaskId};
+
+/// A task that runs on its caller's thread with a resource that belongs to no worker.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    key: u32,
+    pub(crate) id: TaskId,
+    pub(crate) token: CancelToken,
+}
+
+/// How `run_task` gets its resource.
+pub(crate) enum Welcome<R> {
+    /// From the pool.
+    Pooled(Guest, Lease<R>),
+    /// From an idle worker.
+    Lent(Loan<R>),
+    /// It makes its own.
+    Temporary(Guest),
+    /// The pool is empty, and nothing else was asked for.
+    NothingPooled,
+    Refused(RejectReason),
+}
+
+/// What the steward does next.
+pub(crate) enum Chore<R> {
+    Destroy(Lease<R>, DestroyReason),
+    Create,
+    Leave,
+}
+
+impl<R, E> Queue<R, E> {
+    /// Lets a `run_task` in. It never waits. With `may_make` it need not be content with the pool.
+    pub(crate) fn welcome(
+        &self,
+        settings: &Settings,
+        may_make: bool,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Welcome<R> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if state.phase != Phase::Running {
+            return Welcome::Refused(RejectReason::ShuttingDown);
+        }
+        if !may_make && state.shelf.reserved() == 0 {
+            return Welcome::NothingPooled;
+        }
+        let id = state.next_id();
+        state.tally.accepted += 1;
+        let pooled = state.shelf.reserve().pop();
+        if pooled.is_none() && state.rules.lends && state.roster.idle() > 0 {
+            return Welcome::Lent(state.take_loan(id, settings, now, fx));
+        }
+        let token = match &pooled {
+            Some(lease) => lease.token.clone(),
+            None => CancelToken::new(),
+        };
+        let running = Running {
+            id,
+            name: settings.name.clone(),
+            started: now,
+            why: None,
+            timeout: None,
+            token: Some(token.clone()),
+        };
+        state.arrivals += 1;
+        let key = state.guests.push_back(state.arrivals, running);
+        let guest = Guest { key, id, token };
+        match pooled {
+            Some(lease) => {
+                state.time_guest(key, settings, now, fx);
+                Welcome::Pooled(guest, lease)
+            }
+            None => Welcome::Temporary(guest),
+        }
+    }
+
+    /// A guest's temporary resource is ready: whether the task may still start.
+    pub(crate) fn guest_starts(
+        &self,
+        guest: &Guest,
+        settings: &Settings,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> bool {
+        let mut state = self.lock();
+        if state.phase == Phase::Killed {
+            return false;
+        }
+        state.time_guest(guest.key, settings, now, fx);
+        true
+    }
+
+    /// Why a guest's attempt was cancelled, if it was.
+    pub(crate) fn guest_why(&self, guest: &Guest) -> Option<Why> {
+        let state = self.lock();
+        state.guests.get(guest.key).and_then(|running| running.why)
+    }
+
+    /// A guest's task has ended. `back` is what it used: whole for the pool, condemned for the steward.
+    pub(crate) fn farewell(
+        &self,
+        guest: Guest,
+        outcome: Outcome,
+        back: Option<(Lease<R>, Option<DestroyReason>)>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let running = state.guests.remove(guest.key).expect("a guest leaves once");
+        if let Some(timeout) = running.timeout {
+            state.agenda.remove(timeout);
+        }
+        drop(guest.token);
+        state.tally.end(outcome.fate());
+        match back {
+            None => {}
+            Some((mut lease, None)) => {
+                // The lease and the guest's record hold it; a clone that somebody keeps must not
+                // reach the next task.
+                let kept = !lease.token.held_by_at_most(2);
+                if running.why.is_some() || lease.token.is_cancelled() || kept {
+                    lease.token = CancelToken::new();
+                }
+                state.shelf.reserve().push(lease);
+            }
+            Some((lease, Some(reason))) => {
+                state.shelf.condemned().push((lease, reason));
+                fx.wake(state.steward.as_ref());
+            }
+        }
+        state.dismiss_if_drained(fx);
+        self.check_done(state, now, fx);
+    }
+
+    /// One of the resources that the pool still lacks, to be made by whoever asks first.
+    pub(crate) fn take_reserve_slot(&self) -> bool {
+        let mut state = self.lock();
+        let missing = state.reserve_missing > 0;
+        state.reserve_missing -= usize::from(missing);
+        missing
+    }
+
+    /// A resource for the pool is made.
+    pub(crate) fn stock(&self, resource: R) {
+        let lease = Lease::new(resource, CancelToken::new());
+        self.lock().shelf.reserve().push(lease);
+    }
+
+    /// The steward is about to start.
+    pub(crate) fn engage_steward(&self) {
+        self.lock().steward_live = true;
+    }
+
+    /// The steward could not start after all.
+    pub(crate) fn dismiss_steward(&self) {
+        self.lock().steward_live = false;
+    }
+
+    /// The steward introduces itself.
+    pub(crate) fn steward_here(&self) {
+        self.lock().steward = Some(Thread::current());
+    }
+
+    /// Blocks until the steward has something to do.
+    pub(crate) fn next_chore(&self) -> Chore<R> {
+        loop {
+            {
+                let mut state = self.lock();
+                let state = &mut *state;
+                if let Some((lease, reason)) = state.shelf.condemned().pop() {
+                    state.reserve_missing += 1;
+                    return Chore::Destroy(lease, reason);
+                }
+                if state.drained() && state.guests.is_empty() {
+                    return match state.shelf.reserve().pop() {
+                        Some(lease) => Chore::Destroy(lease, DestroyReason::Shutdown),
+                        None => Chore::Leave,
+                    };
+                }
+                let may_create = state.phase == Phase::Running && state.steward_retry.is_none();
+                if state.reserve_missing > 0 && may_create {
+                    state.reserve_missing -= 1;
+                    return Chore::Create;
+                }
+            }
+            park();
+        }
+    }
+
+    /// The steward could not make a resource; it tries again after `delay`.
+    pub(crate) fn refill_failed(&self, delay: Duration, now: Instant, fx: &mut Effects<R, E>) {
+        let mut state = self.lock();
+        state.reserve_missing += 1;
+        let at = now.checked_add(delay).unwrap_or(now);
+        let retry = state.appoint(at, Due::Refill, fx);
+        state.steward_retry = Some(retry);
+    }
+
+    /// The steward is gone.
+    pub(crate) fn steward_left(&self, now: Instant, fx: &mut Effects<R, E>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.steward_live = false;
+        state.steward = None;
+        self.check_done(state, now, fx);
+    }
+}
+
+impl<R, E> super::State<R, E> {
+    fn time_guest(&mut self, key: u32, settings: &Settings, now: Instant, fx: &mut Effects<R, E>) {
+        let at = settings.timeout.and_then(|limit| now.checked_add(limit));
+        let timeout = at.map(|at| self.appoint(at, Due::GuestTimeout(key), fx));
+        if let Some(running) = self.guests.get_mut(key) {
+            running.timeout = timeout;
+            running.started = now;
+        }
+    }
+}

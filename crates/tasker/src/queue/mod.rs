@@ -1,0 +1,337 @@
+//! The one lock: lanes, seats, the shelf of idle resources, the agenda and the phase change together
+//! under it. `README.md` beside this file has the protocol.
+
+mod claim;
+mod close;
+pub(crate) mod delay;
+mod door;
+mod due;
+mod floor;
+mod guest;
+pub(crate) mod job;
+pub(crate) mod lanes;
+mod line;
+mod seat;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use claim::{Attempted, Denial, Loan};
+pub(crate) use door::{Borrowed, Entry, Mode, Submitted};
+pub(crate) use due::Timetable;
+pub(crate) use guest::{Chore, Guest, Welcome};
+pub(crate) use seat::{AfterFailure, Order};
+
+use crate::autoscale::policy::{Load, Reason};
+use crate::cancel::{CancelToken, Why};
+use crate::outcome::TaskError;
+use crate::overflow::Overflow;
+use crate::pool::roster::{Condition, Roster};
+use crate::resource::lending::Shelf;
+use crate::retry::backoff::Backoff;
+use crate::shutdown::{Phase, Straggler, Tally};
+use crate::sync::{Condvar, Guard, Mutex, Thread};
+use crate::task::{Name, Priority, TaskId};
+
+use delay::{Agenda, Appointment};
+use job::{Job, Place};
+use lanes::{LEVELS, Lanes};
+use line::Line;
+
+/// How long the first blocked caller of a lane may be overtaken by callers that are already running.
+/// Half a millisecond is far below what a person or a timeout notices, and long enough to save the two
+/// context switches that every strict hand-over costs (promises 4 and 18).
+pub(crate) const OVERTAKING: Duration = Duration::from_micros(500);
+
+/// How long the first blocked caller naps between two looks while it is being overtaken.
+const NAP: Duration = Duration::from_micros(100);
+
+/// What a manager's queue is told once.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) worker_count: usize,
+    pub(crate) max_worker_count: usize,
+    pub(crate) burst_interval: Duration,
+    pub(crate) retry_backoff: Backoff,
+    pub(crate) reserve_size: usize,
+    pub(crate) capacity: usize,
+    pub(crate) overflow: Overflow,
+    /// Idle resources lie on the shelf and blocking callers borrow them.
+    pub(crate) lends: bool,
+    /// Resources may leave their threads at all.
+    pub(crate) shelves: bool,
+    /// A short timed nap makes sense: time moves by itself.
+    pub(crate) naps: bool,
+}
+
+/// Everything that changes together.
+pub(crate) struct Queue<R, E> {
+    state: Mutex<State<R, E>>,
+    finished: Condvar,
+}
+
+pub(crate) struct State<R, E> {
+    rules: Rules,
+    phase: Phase,
+    tally: Tally,
+    ids: u64,
+    /// What has been accepted and waits.
+    lanes: Lanes<Entry<Job<R, E>>, Entry<u32>>,
+    /// How many in the lanes take a place of the capacity.
+    counted: usize,
+    /// Who waits for room in the lanes.
+    outside: Lanes<Entry<Job<R, E>>, Entry<u32>>,
+    /// Retries that are not due yet.
+    delayed: Line<(Who<R, E>, Appointment)>,
+    /// Blocked callers, wherever they wait.
+    claims: Line<claim::Claim<E>>,
+    arrivals: u64,
+    /// Since when each lane's first claim has been its first.
+    first_since: [Option<Instant>; LEVELS],
+    /// The one claim that is awake, or napping, while resources lie idle and callers wait.
+    usher: Option<u32>,
+    roster: Roster,
+    seats: Vec<Seat<R, E>>,
+    hired: usize,
+    shelf: Box<dyn Shelf<R>>,
+    guests: Line<Running>,
+    reserve_missing: usize,
+    steward: Option<Thread>,
+    steward_live: bool,
+    steward_retry: Option<Appointment>,
+    agenda: Agenda<due::Due>,
+    tick: Option<Appointment>,
+    timekeeper: Option<Thread>,
+    began: Option<Instant>,
+    done: Option<Instant>,
+}
+
+/// Who waits: a task for a worker, or a blocked caller for a resource.
+pub(crate) enum Who<R, E> {
+    Job(Job<R, E>),
+    Claim(u32),
+}
+
+/// What belongs to one worker besides its condition.
+struct Seat<R, E> {
+    thread: Option<Thread>,
+    token: CancelToken,
+    running: Option<Running>,
+    order: Option<Order<R, E>>,
+    retry: Option<Appointment>,
+}
+
+/// A task that runs, on a seat or as a guest.
+struct Running {
+    id: TaskId,
+    name: Option<Name>,
+    started: Instant,
+    why: Option<Why>,
+    timeout: Option<Appointment>,
+    token: Option<CancelToken>, // a guest's; a seat keeps its own
+}
+
+/// What is to be done once the lock is released: waking and everything that runs user code.
+pub(crate) struct Effects<R, E> {
+    pub(crate) wake: Vec<Thread>,
+    /// Tasks that end without running (any more), and whether they had been accepted.
+    pub(crate) ended: Vec<(Job<R, E>, TaskError<E>, bool)>,
+    pub(crate) cancel: Vec<(CancelToken, Why)>,
+    pub(crate) admitted: Vec<Admitted>,
+    pub(crate) news: Vec<News>,
+}
+
+/// A task that got the room it waited for.
+pub(crate) struct Admitted {
+    pub(crate) sequence: u64,
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Name>,
+    pub(crate) priority: Priority,
+}
+
+/// What observers and the pool are to be told.
+pub(crate) enum News {
+    Phase(Phase),
+    Scaled {
+        from: usize,
+        to: usize,
+        reason: Reason,
+    },
+    /// A worker is to be started for a seat that is already taken.
+    Hired {
+        seat: usize,
+        number: usize,
+    },
+}
+
+impl<R, E> Effects<R, E> {
+    pub(crate) fn new() -> Self {
+        Self {
+            wake: Vec::new(),
+            ended: Vec::new(),
+            cancel: Vec::new(),
+            admitted: Vec::new(),
+            news: Vec::new(),
+        }
+    }
+
+    fn wake(&mut self, thread: Option<&Thread>) {
+        self.wake.extend(thread.cloned());
+    }
+}
+
+/// Numbers for `stats()`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Count {
+    pub(crate) worker_count: usize,
+    pub(crate) active: usize,
+    pub(crate) burst: usize,
+    pub(crate) idle: usize,
+    pub(crate) recovering: usize,
+    pub(crate) queued: usize,
+    pub(crate) high: usize,
+    pub(crate) delayed: usize,
+    pub(crate) running: usize,
+    pub(crate) reserved: usize,
+}
+
+impl<R, E> Queue<R, E> {
+    pub(crate) fn new(rules: Rules, shelf: Box<dyn Shelf<R>>) -> Self {
+        let state = State {
+            phase: Phase::Running,
+            tally: Tally::default(),
+            ids: 0,
+            lanes: Lanes::new(),
+            counted: 0,
+            outside: Lanes::new(),
+            delayed: Line::new(),
+            claims: Line::new(),
+            arrivals: 0,
+            first_since: [None; LEVELS],
+            usher: None,
+            roster: Roster::new(rules.max_worker_count),
+            seats: Vec::new(),
+            hired: 0,
+            shelf,
+            guests: Line::new(),
+            reserve_missing: rules.reserve_size,
+            steward: None,
+            steward_live: false,
+            steward_retry: None,
+            agenda: Agenda::new(),
+            tick: None,
+            timekeeper: None,
+            began: None,
+            done: None,
+            rules,
+        };
+        Self { state: Mutex::new(state), finished: Condvar::new() }
+    }
+
+    fn lock(&self) -> Guard<'_, State<R, E>> {
+        self.state.lock()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    pub(crate) fn count(&self) -> Count {
+        let state = self.lock();
+        let roster = &state.roster;
+        let high = Priority::High.level();
+        let waiting = state.lanes.jobs() + state.lanes.claims();
+        let outside = state.outside.jobs() + state.outside.claims();
+        let high_waiting = state.lanes.waiting(high) + state.outside.waiting(high);
+        Count {
+            worker_count: state.rules.worker_count,
+            active: roster.equipped(),
+            burst: roster.staying().saturating_sub(state.rules.worker_count),
+            idle: roster.idle(),
+            recovering: roster.count(Condition::Creating) + roster.count(Condition::Recovering),
+            queued: waiting + outside - high_waiting,
+            high: high_waiting,
+            delayed: state.delayed.len(),
+            running: state.seats.iter().filter(|seat| seat.running.is_some()).count()
+                + state.guests.len(),
+            reserved: state.shelf.reserved(),
+        }
+    }
+}
+
+impl<R, E> State<R, E> {
+    fn next_id(&mut self) -> TaskId {
+        self.ids += 1;
+        TaskId(self.ids)
+    }
+
+    fn load(&self, now: Instant) -> Load {
+        let making =
+            self.roster.count(Condition::Creating) + self.roster.count(Condition::Recovering);
+        Load {
+            queued: self.lanes.jobs() + self.lanes.claims(),
+            idle: self.roster.idle(),
+            creating: making,
+            staying: self.roster.staying(),
+            live: self.roster.live(),
+            worker_count: self.rules.worker_count,
+            max_worker_count: self.rules.max_worker_count,
+            coldest_idle_for: self
+                .roster
+                .coldest()
+                .map(|(_, since)| now.saturating_duration_since(since)),
+            burst_interval: self.rules.burst_interval,
+        }
+    }
+
+    /// Notes `what` for `at` and sees to it that the timekeeper knows.
+    fn appoint(&mut self, at: Instant, what: due::Due, fx: &mut Effects<R, E>) -> Appointment {
+        let earliest = self.agenda.next_at();
+        let appointment = self.agenda.add(at, what);
+        if earliest.is_none_or(|earliest| at < earliest) {
+            fx.wake(self.timekeeper.as_ref());
+        }
+        appointment
+    }
+
+    /// Everything that has not ended: what runs, then what waits.
+    fn stragglers(&self, now: Instant) -> Vec<Straggler> {
+        let running = self.seats.iter().filter_map(|seat| seat.running.as_ref());
+        let guests = self.guests.iter().map(|(_, _, running)| running);
+        let mut all: Vec<Straggler> = running
+            .chain(guests)
+            .map(|running| Straggler {
+                id: running.id,
+                name: running.name.as_ref().map(|name| name.as_str().to_owned()),
+                running_for: now.saturating_duration_since(running.started),
+            })
+            .collect();
+        let queued = |id, name: Option<&Name>| Straggler {
+            id,
+            name: name.map(|name| name.as_str().to_owned()),
+            running_for: Duration::ZERO,
+        };
+        let of_job = |job: &Job<R, E>| {
+            let ticket = job.ticket();
+            queued(ticket.id(), ticket.settings.name.as_ref())
+        };
+        all.extend(self.lanes.iter_jobs().map(|entry| of_job(&entry.what)));
+        all.extend(self.delayed.iter().filter_map(|(_, _, (who, _))| match who {
+            Who::Job(job) => Some(of_job(job)),
+            Who::Claim(_) => None,
+        }));
+        let waiting = self.claims.iter().filter(|(_, _, claim)| claim.is_pending());
+        all.extend(waiting.map(|(_, _, claim)| queued(claim.id, claim.name.as_ref())));
+        all
+    }
+
+    fn place_of(who: &Who<R, E>, claims: &mut Line<claim::Claim<E>>, place: Place) {
+        match who {
+            Who::Job(job) => job.ticket().set_place(place),
+            Who::Claim(key) => {
+                if let Some(claim) = claims.get_mut(*key) {
+                    claim.place = place;
+                }
+            }
+        }
+    }
+}

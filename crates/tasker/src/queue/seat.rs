@@ -1,0 +1,289 @@
+//! What a worker asks of the queue: work, a rest, and what to do without a resource.
+
+use std::time::{Duration, Instant};
+
+use super::claim::Attempted;
+use super::due::Due;
+use super::job::Job;
+use super::{Effects, News, Queue, Seat, State, Who};
+use crate::cancel::CancelToken;
+use crate::event::DestroyReason;
+use crate::pool::roster::Condition;
+use crate::resource::lending::Lease;
+use crate::shutdown::Phase;
+use crate::sync::{Thread, park};
+use crate::worker::settle::{Settled, Verdict};
+
+/// What a worker is to do.
+pub(crate) enum Order<R, E> {
+    /// Run a task.
+    Run(Job<R, E>),
+    /// Destroy the resource, make a new one.
+    Replace(DestroyReason),
+    /// Destroy the resource and go.
+    Leave(DestroyReason),
+}
+
+/// What a worker does after it failed to get a resource.
+pub(crate) enum AfterFailure<R, E> {
+    /// Wait until it is due, then try again.
+    Retry,
+    /// Go: others are there, or nothing is left to do.
+    Leave,
+    /// Nobody else is there any more: end this task with the error, then try again.
+    End(Who<R, E>),
+}
+
+/// What became of a task that a worker ran.
+pub(crate) struct Settlement<R, E> {
+    pub(crate) verdict: Verdict,
+    /// The task, unless it was queued again.
+    pub(crate) job: Option<Job<R, E>>,
+}
+
+impl<R, E> Queue<R, E> {
+    /// A seat for one more worker and the number it will have; `None` at the cap.
+    pub(crate) fn hire(&self) -> Option<(usize, usize)> {
+        self.lock().hire()
+    }
+
+    /// Gives a seat back whose thread could not be started.
+    pub(crate) fn unhire(&self, seat: usize) {
+        let mut state = self.lock();
+        state.roster.vacate(seat);
+    }
+
+    /// The worker's thread introduces itself. Orders given before lie ready.
+    pub(crate) fn sit_down(&self, seat: usize) {
+        self.lock().seats[seat].thread = Some(Thread::current());
+    }
+
+    /// The worker has nothing in hand but its resource: the next task, or a rest until there is one.
+    ///
+    /// On return `held` is the resource again, unless it was never given away.
+    pub(crate) fn next(
+        &self,
+        seat: usize,
+        held: &mut Option<Lease<R>>,
+        mut now: Instant,
+        clock: impl Fn() -> Instant,
+        mut perform: impl FnMut(Effects<R, E>),
+    ) -> (Order<R, E>, Instant) {
+        let mut fx = Effects::new();
+        let immediate = {
+            let mut state = self.lock();
+            let state = &mut *state;
+            if let Some(lease) = held.take_if(|_| state.rules.lends) {
+                state.shelf.put(seat, lease);
+            }
+            let order = state.freed(seat, now, &mut fx);
+            if order.is_some() {
+                state.pick_up(seat, held);
+            }
+            order
+        };
+        perform(fx);
+        if let Some(order) = immediate {
+            return (order, now);
+        }
+        loop {
+            let order = {
+                let mut state = self.lock();
+                let order = state.seats[seat].order.take();
+                if order.is_some() {
+                    state.pick_up(seat, held);
+                }
+                order
+            };
+            match order {
+                Some(order) => {
+                    if matches!(order, Order::Run(_)) {
+                        now = clock();
+                    }
+                    return (order, now);
+                }
+                None => park(),
+            }
+        }
+    }
+
+    /// A worker's attempt has returned: counts the task's end or queues it again.
+    pub(crate) fn settle_job(
+        &self,
+        seat: usize,
+        lease: &mut Lease<R>,
+        job: Job<R, E>,
+        attempted: Attempted,
+        fx: &mut Effects<R, E>,
+    ) -> Settlement<R, E> {
+        let Attempted { case, delay, finished: now } = attempted;
+        let mut state = self.lock();
+        let state = &mut *state;
+        let verdict = state.settle(seat, lease, case);
+        if verdict.condemned.is_some() {
+            state.roster.set(seat, Condition::Recovering);
+        }
+        job.ticket().set_place(super::job::Place::Nowhere);
+        let job = match verdict.task {
+            Settled::Ends(outcome) => {
+                state.tally.end(outcome.fate());
+                Some(job)
+            }
+            Settled::RunsAgain => {
+                state.queue_retry(Who::Job(job), delay, now, fx);
+                None
+            }
+        };
+        if state.phase != Phase::Running {
+            state.dismiss_if_drained(fx);
+        }
+        Settlement { verdict, job }
+    }
+
+    /// The worker has a resource now; gives the token for what will run on it.
+    pub(crate) fn equipped(&self, seat: usize) -> CancelToken {
+        let mut state = self.lock();
+        state.roster.set(seat, Condition::Busy);
+        let seat = &mut state.seats[seat];
+        seat.order = None; // whatever was said to the worker without a resource is moot
+        seat.token = CancelToken::new();
+        seat.token.clone()
+    }
+
+    /// Whether a worker that has no resource should rather go than try (again) to get one.
+    pub(crate) fn should_leave_unequipped(&self, seat: usize) -> bool {
+        let state = self.lock();
+        state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_)))
+    }
+
+    /// A worker failed to get a resource.
+    pub(crate) fn create_failed(
+        &self,
+        seat: usize,
+        delay: Duration,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> AfterFailure<R, E> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_))) {
+            return AfterFailure::Leave;
+        }
+        if state.phase == Phase::Running {
+            let at = now.checked_add(delay).unwrap_or(now);
+            let retry = state.appoint(at, Due::Recover(seat), fx);
+            state.seats[seat].retry = Some(retry);
+            return AfterFailure::Retry;
+        }
+        // Stopping. As long as another worker is there, it does what is left.
+        if state.roster.staying() > 1 {
+            return AfterFailure::Leave;
+        }
+        match state.lanes.next() {
+            Some(next) => {
+                let who = state.unqueue(next, now);
+                state.admit(now, fx);
+                AfterFailure::End(who)
+            }
+            None => AfterFailure::Leave,
+        }
+    }
+
+    /// Blocks a worker without a resource until its retry is due or the phase changes.
+    pub(crate) fn await_retry(&self, seat: usize) {
+        loop {
+            {
+                let mut state = self.lock();
+                let leave = matches!(state.seats[seat].order, Some(Order::Leave(_)));
+                let Some(retry) = state.seats[seat].retry else { return };
+                if leave || state.phase != Phase::Running {
+                    state.agenda.remove(retry);
+                    state.seats[seat].retry = None;
+                    return;
+                }
+            }
+            park();
+        }
+    }
+
+    /// Counts the end of a task that [`AfterFailure::End`] handed out; a claim is denied here.
+    pub(crate) fn end_unserved(
+        &self,
+        who: Who<R, E>,
+        error: crate::outcome::TaskError<E>,
+        fx: &mut Effects<R, E>,
+    ) {
+        let mut state = self.lock();
+        state.end(who, error, fx);
+    }
+
+    /// The worker is about to destroy what it has, if anything, and go.
+    pub(crate) fn leaving(&self, seat: usize) {
+        let mut state = self.lock();
+        state.roster.set(seat, Condition::Leaving);
+    }
+
+    /// The worker is gone.
+    pub(crate) fn left(&self, seat: usize, now: Instant, fx: &mut Effects<R, E>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.seats[seat].order = None;
+        state.seats[seat].thread = None;
+        state.roster.vacate(seat);
+        self.check_done(state, now, fx);
+        state.watch(now, fx);
+    }
+}
+
+impl<R, E> State<R, E> {
+    pub(crate) fn hire(&mut self) -> Option<(usize, usize)> {
+        let seat = self.roster.hire()?;
+        let number = self.hired;
+        self.hired += 1;
+        let fresh = Seat {
+            thread: None,
+            token: CancelToken::new(),
+            running: None,
+            order: None,
+            retry: None,
+        };
+        if seat == self.seats.len() {
+            self.seats.push(fresh);
+        } else {
+            self.seats[seat] = fresh;
+        }
+        Some((seat, number))
+    }
+
+    fn pick_up(&mut self, seat: usize, held: &mut Option<Lease<R>>) {
+        if let Some(lease) = self.shelf.take(seat) {
+            *held = Some(lease);
+        }
+    }
+
+    /// Arms the scaling tick where there is something to scale and none is armed.
+    pub(crate) fn watch(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        if self.tick.is_some()
+            || self.phase != Phase::Running
+            || self.rules.burst_interval.is_zero()
+        {
+            return;
+        }
+        if self.lanes.is_empty() && self.roster.staying() <= self.rules.worker_count {
+            return;
+        }
+        if crate::autoscale::policy::worth_watching(&self.load(now)) {
+            let at = now.checked_add(self.rules.burst_interval).unwrap_or(now);
+            self.tick = Some(self.appoint(at, Due::Tick, fx));
+        }
+    }
+
+    pub(crate) fn scaled(
+        &self,
+        from: usize,
+        to: usize,
+        reason: crate::autoscale::policy::Reason,
+    ) -> News {
+        News::Scaled { from, to, reason }
+    }
+}

@@ -1,0 +1,98 @@
+//! The shelf: where resources lie while nobody uses them, so that a blocking caller can borrow one.
+
+use crate::cancel::CancelToken;
+use crate::event::DestroyReason;
+
+/// A resource on its way: from its worker to a caller and home again, or out of the reserve and back.
+pub(crate) struct Lease<R> {
+    pub(crate) resource: Box<R>,
+    /// Cancels the attempt that uses the resource; used again while nobody keeps a clone.
+    pub(crate) token: CancelToken,
+}
+
+impl<R> Lease<R> {
+    pub(crate) fn new(resource: R, token: CancelToken) -> Self {
+        Self { resource: Box::new(resource), token }
+    }
+}
+
+/// Holds resources by value inside the shared state.
+///
+/// It is a trait object because a manager must be `Send + Sync` for every `R`: only `new`, which asks
+/// for `R: Send`, makes a shelf that can hold anything.
+pub(crate) trait Shelf<R>: Send {
+    /// Lays an idle worker's resource down.
+    fn put(&mut self, seat: usize, lease: Lease<R>);
+    /// Takes it up again.
+    fn take(&mut self, seat: usize) -> Option<Lease<R>>;
+    /// The pool behind `run_task`.
+    fn reserve(&mut self) -> &mut Vec<Lease<R>>;
+    /// What has been condemned and waits for its destruction.
+    fn condemned(&mut self) -> &mut Vec<(Lease<R>, DestroyReason)>;
+    /// How many resources lie in the pool.
+    fn reserved(&self) -> usize;
+}
+
+/// The shelf of `new`.
+pub(crate) struct Shared<R> {
+    seats: Vec<Option<Lease<R>>>,
+    reserve: Vec<Lease<R>>,
+    condemned: Vec<(Lease<R>, DestroyReason)>,
+}
+
+impl<R> Shared<R> {
+    pub(crate) fn new() -> Self {
+        Self { seats: Vec::new(), reserve: Vec::new(), condemned: Vec::new() }
+    }
+}
+
+impl<R: Send> Shelf<R> for Shared<R> {
+    fn put(&mut self, seat: usize, lease: Lease<R>) {
+        if self.seats.len() <= seat {
+            self.seats.resize_with(seat + 1, || None);
+        }
+        let before = self.seats[seat].replace(lease);
+        debug_assert!(before.is_none(), "a seat has one resource");
+    }
+
+    fn take(&mut self, seat: usize) -> Option<Lease<R>> {
+        self.seats.get_mut(seat)?.take()
+    }
+
+    fn reserve(&mut self) -> &mut Vec<Lease<R>> {
+        &mut self.reserve
+    }
+
+    fn condemned(&mut self) -> &mut Vec<(Lease<R>, DestroyReason)> {
+        &mut self.condemned
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserve.len()
+    }
+}
+
+/// The shelf of `new_local`: resources never leave their threads, so it holds none.
+pub(crate) struct Bare;
+
+impl<R> Shelf<R> for Bare {
+    fn put(&mut self, _: usize, _: Lease<R>) {
+        unreachable!("a local manager's worker keeps its resource in its own hands");
+    }
+
+    fn take(&mut self, _: usize) -> Option<Lease<R>> {
+        None
+    }
+
+    fn reserve(&mut self) -> &mut Vec<Lease<R>> {
+        unreachable!("a local manager has no pool");
+    }
+
+    fn condemned(&mut self) -> &mut Vec<(Lease<R>, DestroyReason)> {
+        unreachable!("a local manager has no pool");
+    }
+
+    fn reserved(&self) -> usize {
+        0
+    }
+}

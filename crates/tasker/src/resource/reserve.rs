@@ -1,0 +1,44 @@
+//! The steward of the pool behind `run_task`: destroys what is condemned and refills the pool.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::event::Owner;
+use crate::queue::{Chore, Effects};
+use crate::retry::backoff::Backoff;
+use crate::worker::attempt::discard;
+
+/// Runs until the manager is over and the pool is empty.
+pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>>) {
+    let mut failures = 0;
+    engine.queue.steward_here();
+    loop {
+        match engine.queue.next_chore() {
+            Chore::Destroy(lease, reason) => {
+                engine.hooks.destroy(&engine.reporter, *lease.resource, Owner::Pool, reason);
+            }
+            Chore::Create => {
+                let created =
+                    engine.hooks.create(&engine.reporter, Owner::Pool, || engine.clock.now());
+                match created {
+                    Ok(resource) => {
+                        failures = 0;
+                        engine.queue.stock(resource);
+                    }
+                    Err(failure) => {
+                        failures += 1;
+                        discard(failure);
+                        let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
+                        let mut fx = Effects::new();
+                        engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);
+                        engine.perform(fx);
+                    }
+                }
+            }
+            Chore::Leave => break,
+        }
+    }
+    let mut fx = Effects::new();
+    engine.queue.steward_left(engine.clock.now(), &mut fx);
+    engine.perform(fx);
+}

@@ -1,0 +1,87 @@
+//! The one door to locks, atomics and parking: std's, or loom's where a model is built.
+
+#[cfg(not(loom))]
+use std::{sync as imp, thread as threads};
+
+#[cfg(loom)]
+use loom::{sync as imp, thread as threads};
+
+pub(crate) use imp::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// A mutex without poisoning: no user code ever runs under one, so a panic inside is our own bug and
+/// must not turn into a caller that waits for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(imp::Mutex<T>);
+
+pub(crate) type Guard<'a, T> = imp::MutexGuard<'a, T>;
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// A condition variable for [`Mutex`].
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(imp::Condvar);
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self(imp::Condvar::new())
+    }
+
+    pub(crate) fn wait<'a, T>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {
+        self.0.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Waits at most `limit`; may return early, so the caller checks its condition and its clock.
+    pub(crate) fn wait_timeout<'a, T>(
+        &self,
+        guard: Guard<'a, T>,
+        limit: std::time::Duration,
+    ) -> Guard<'a, T> {
+        match self.0.wait_timeout(guard, limit) {
+            Ok((guard, _)) => guard,
+            Err(poisoned) => poisoned.into_inner().0,
+        }
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// A thread that can be woken from [`park`].
+#[derive(Debug, Clone)]
+pub(crate) struct Thread(threads::Thread);
+
+impl Thread {
+    pub(crate) fn current() -> Self {
+        Self(threads::current())
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.0.unpark();
+    }
+}
+
+/// Sleeps until the thread is unparked; may return early, so every caller loops over its condition.
+pub(crate) fn park() {
+    threads::park();
+}
+
+/// Sleeps until the thread is unparked or `limit` has passed.
+pub(crate) fn park_timeout(limit: std::time::Duration) {
+    #[cfg(not(loom))]
+    threads::park_timeout(limit);
+    // A model has no time: a nap is any moment at which others may run.
+    #[cfg(loom)]
+    {
+        let _ = limit;
+        threads::yield_now();
+    }
+}

@@ -1,0 +1,57 @@
+//! The one place where tasks and other code of the user run: panics are caught, and the thread
+//! remembers for whom it is working.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::context::TaskContext;
+use crate::outcome::Panic;
+use crate::queue::job::Ran;
+use crate::task::Work;
+
+thread_local! {
+    /// The managers whose user code this thread is in the middle of, outermost first.
+    static WORKING_FOR: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs somebody else's code and catches its panic.
+pub(crate) fn contain<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
+    // Unwind safety: what the code could have left half done is condemned by the callers (resources)
+    // or never looked at again (closures, values).
+    catch_unwind(AssertUnwindSafe(code)).map_err(Panic::new)
+}
+
+/// Drops something of the user's; a panic in its `drop` goes no further.
+pub(crate) fn discard<T>(value: T) {
+    if let Err(panic) = contain(|| drop(value)) {
+        // The payload's own drop might panic as well: leaking it is the lesser evil.
+        std::mem::forget(panic);
+    }
+}
+
+/// As [`contain`], while the thread remembers that it works for `manager`.
+pub(crate) fn on_behalf<T>(manager: usize, code: impl FnOnce() -> T) -> Result<T, Panic> {
+    WORKING_FOR.with_borrow_mut(|stack| stack.push(manager));
+    let result = contain(code);
+    WORKING_FOR.with_borrow_mut(Vec::pop);
+    result
+}
+
+/// Whether this thread is in the middle of user code of `manager`.
+pub(crate) fn is_working_for(manager: usize) -> bool {
+    WORKING_FOR.with_borrow(|stack| stack.contains(&manager))
+}
+
+/// Runs one attempt of a task.
+pub(crate) fn attempt<R, E, K: Work<R, E>>(
+    manager: usize,
+    work: &mut K,
+    cx: &TaskContext,
+    resource: &mut R,
+) -> (Ran<E>, Option<K::Output>) {
+    match on_behalf(manager, || work.attempt(cx, resource)) {
+        Ok(Ok(value)) => (Ran::Well, Some(value)),
+        Ok(Err(error)) => (Ran::Wrong(error), None),
+        Err(panic) => (Ran::Panicked(panic), None),
+    }
+}

@@ -1,0 +1,212 @@
+//! A worker's life: get a resource, run tasks on it, replace it when it is condemned, go when told.
+
+pub(crate) mod attempt;
+pub(crate) mod scoped;
+pub(crate) mod settle;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::context::TaskContext;
+use crate::engine::{Building, Engine};
+use crate::event::{DestroyReason, Event, Owner};
+use crate::metrics::TaskLifecycleTimestamps;
+use crate::outcome::TaskError;
+use crate::queue::job::Job;
+use crate::queue::{AfterFailure, Attempted, Effects, Order};
+use crate::resource::lending::Lease;
+use crate::resource::slot::Failure;
+use crate::retry::backoff::Backoff;
+use attempt::discard;
+
+/// A worker on its own thread.
+pub(crate) struct Worker<R, E> {
+    engine: Arc<Engine<R, E>>,
+    seat: usize,
+    number: usize,
+    held: Option<Lease<R>>,
+}
+
+impl<R: 'static, E: Send + 'static> Worker<R, E> {
+    pub(crate) fn new(engine: Arc<Engine<R, E>>, seat: usize, number: usize) -> Self {
+        Self { engine, seat, number, held: None }
+    }
+
+    /// Runs until the worker is told to leave. A base worker makes its first resource while the manager
+    /// is being built, helps to fill the pool, and does not try twice.
+    pub(crate) fn run(mut self, building: Option<&Building<E>>) {
+        let worker = self.number;
+        self.engine.queue.sit_down(self.seat);
+        self.engine.reporter.emit(|sequence| Event::WorkerStarted { sequence, worker });
+        match building {
+            Some(building) => self.build(building),
+            None => self.recover(),
+        }
+        while self.held.is_some() {
+            self.serve();
+        }
+        let mut fx = Effects::new();
+        self.engine.reporter.emit(|sequence| Event::WorkerStopped { sequence, worker });
+        self.engine.queue.left(self.seat, self.engine.clock.now(), &mut fx);
+        self.engine.perform(fx);
+    }
+
+    fn build(&mut self, building: &Building<E>) {
+        match self.create(Owner::Worker(self.number)) {
+            Ok(resource) => {
+                self.equip(resource);
+                while building.is_going_well() && self.engine.queue.take_reserve_slot() {
+                    match self.create(Owner::Pool) {
+                        Ok(resource) => self.engine.queue.stock(resource),
+                        Err(failure) => building.failed(failure),
+                    }
+                }
+            }
+            Err(failure) => {
+                self.engine.queue.leaving(self.seat);
+                building.failed(failure);
+            }
+        }
+        building.part_done();
+    }
+
+    /// Takes orders until one of them leaves the worker without a resource.
+    fn serve(&mut self) {
+        let mut now = self.engine.clock.now();
+        loop {
+            let engine = &self.engine;
+            let clock = || engine.clock.now();
+            let (order, at) =
+                engine.queue.next(self.seat, &mut self.held, now, clock, |fx| engine.perform(fx));
+            match order {
+                Order::Run(job) => {
+                    let condemned;
+                    (condemned, now) = self.run_task(job, at);
+                    if let Some(reason) = condemned {
+                        return self.replace(reason);
+                    }
+                }
+                Order::Replace(reason) => return self.replace(reason),
+                Order::Leave(reason) => return self.destroy(reason),
+            }
+        }
+    }
+
+    /// One attempt: runs it, settles it, tells everybody.
+    fn run_task(&mut self, job: Job<R, E>, started: Instant) -> (Option<DestroyReason>, Instant) {
+        let engine = &self.engine;
+        let lease = self.held.as_mut().expect("a worker is given tasks while it has a resource");
+        let ticket = job.ticket();
+        let settings = ticket.settings.clone();
+        let attempt = ticket.begin_attempt();
+        let id = ticket.id();
+        let name = settings.name();
+        engine.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt });
+        let cx = TaskContext {
+            id,
+            attempt,
+            name: settings.name.clone(),
+            priority: settings.priority,
+            deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
+            token: lease.token.clone(),
+        };
+        let ran = job.task().attempt(&cx, &mut lease.resource);
+        discard(cx);
+        let finished = engine.clock.now();
+        let times = TaskLifecycleTimestamps::new(ticket.queued_at, started, finished);
+        let case = engine.case(&ran, &settings, ticket.may_run_again, attempt);
+        let delay = engine.retry_delay(case);
+        ticket.set_last_if_retrying(case, times);
+        let mut fx = Effects::new();
+        let settlement = engine.queue.settle_job(
+            self.seat,
+            lease,
+            job,
+            Attempted { case, delay, finished },
+            &mut fx,
+        );
+        engine.perform(fx);
+        match settlement.job {
+            Some(job) => {
+                engine.conclude(job, ran, settlement.verdict.task, attempt, times);
+            }
+            None => {
+                discard(ran);
+                engine.reporter.retry();
+                engine.reporter.emit(|sequence| Event::TaskRetried {
+                    sequence,
+                    id,
+                    name,
+                    attempt,
+                    delay,
+                });
+            }
+        }
+        (settlement.verdict.condemned, finished)
+    }
+
+    fn replace(&mut self, reason: DestroyReason) {
+        self.destroy_held(reason);
+        self.recover();
+    }
+
+    fn destroy(&mut self, reason: DestroyReason) {
+        self.destroy_held(reason);
+    }
+
+    fn destroy_held(&mut self, reason: DestroyReason) {
+        if let Some(lease) = self.held.take() {
+            let owner = Owner::Worker(self.number);
+            self.engine.hooks.destroy(&self.engine.reporter, *lease.resource, owner, reason);
+        }
+    }
+
+    /// Tries to get a resource until there is one, or until the worker is not needed any more.
+    fn recover(&mut self) {
+        let mut failures = 0;
+        loop {
+            if self.engine.queue.should_leave_unequipped(self.seat) {
+                break;
+            }
+            let failure = match self.create(Owner::Worker(self.number)) {
+                Ok(resource) => return self.equip(resource),
+                Err(failure) => failure,
+            };
+            failures += 1;
+            let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
+            let now = self.engine.clock.now();
+            let mut fx = Effects::new();
+            let after = self.engine.queue.create_failed(self.seat, delay, now, &mut fx);
+            self.engine.perform(fx);
+            match after {
+                AfterFailure::Retry => {
+                    discard(failure);
+                    self.engine.queue.await_retry(self.seat);
+                }
+                AfterFailure::Leave => {
+                    discard(failure);
+                    break;
+                }
+                AfterFailure::End(who) => {
+                    let error = match failure {
+                        Failure::Error(error) => TaskError::CreateFailed(error),
+                        Failure::Panicked(panic) => TaskError::Panicked(panic),
+                    };
+                    let mut fx = Effects::new();
+                    self.engine.queue.end_unserved(who, error, &mut fx);
+                    self.engine.perform(fx);
+                }
+            }
+        }
+        self.engine.queue.leaving(self.seat);
+    }
+
+    fn create(&self, owner: Owner) -> Result<R, Failure<E>> {
+        self.engine.hooks.create(&self.engine.reporter, owner, || self.engine.clock.now())
+    }
+
+    fn equip(&mut self, resource: R) {
+        let token = self.engine.queue.equipped(self.seat);
+        self.held = Some(Lease::new(resource, token));
+    }
+}
