@@ -6,6 +6,8 @@ use std::{sync as imp, thread as threads};
 #[cfg(loom)]
 use loom::{sync as imp, thread as threads};
 
+use std::sync::PoisonError;
+
 pub(crate) use imp::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// A mutex without poisoning: no user code ever runs under one, so a panic inside is our own bug and
@@ -21,7 +23,7 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -35,7 +37,7 @@ impl Condvar {
     }
 
     pub(crate) fn wait<'a, T>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits at most `limit`; may return early, so the caller checks its condition and its clock.

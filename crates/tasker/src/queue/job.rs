@@ -154,7 +154,7 @@ impl<R, E> Job<R, E> {
     pub(crate) fn finish(mut self, ending: Result<(), TaskError<E>>) {
         if let Some(task) = self.0.take() {
             task.deliver(ending);
-            crate::worker::attempt::contain(|| drop(task));
+            crate::worker::attempt::discard(task);
         }
     }
 
