@@ -222,7 +222,7 @@ impl<R, E> Config<R, E> {
     /// A clock that tests move by hand. Default: the machine's.
     #[cfg(feature = "testing")]
     #[must_use]
-    pub fn clock(mut self, clock: crate::testing::ManualClock) -> Self {
+    pub fn clock(mut self, clock: crate::clock::ManualClock) -> Self {
         self.clock = Clock::Manual(clock);
         self
     }

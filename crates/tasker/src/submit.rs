@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::completion::Completion;
+use crate::context::TaskContext;
 use crate::detached::{Answer, Callback, Cancels, Detached, Sink};
 use crate::engine::{Engine, Unaccepted, refusal};
 use crate::error::{RejectReason, Rejected};
@@ -273,7 +274,7 @@ where
     K::Output: Send,
 {
     let mut value = None;
-    let task = Box::new(|cx: &crate::TaskContext, resource: &mut R| {
+    let task = Box::new(|cx: &TaskContext, resource: &mut R| {
         work.attempt(cx, resource).map(|result| value = Some(result))
     });
     let ended = scoped(task, may_run_again, |scoped| {

@@ -1,5 +1,6 @@
-//! Decides how many events per second the last ten seconds have seen. DECISION: the moments are
-//! handed in, as nanoseconds since the start, and nothing here waits.
+//! DECISION: how many events per second the last ten seconds have seen.
+//!
+//! The moments are handed in, as nanoseconds since the start, and nothing here waits.
 //!
 //! The ten seconds are a ring of 100 slots of 100 ms, each stamped with its turn (the number of
 //! slots since the start). A slot whose turn has passed counts for nothing and is overwritten when
