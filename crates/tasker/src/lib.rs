@@ -37,6 +37,9 @@ mod stats;
 mod clock;
 mod sync;
 
+#[cfg(all(test, loom))]
+mod models;
+
 pub use autoscale::policy::Reason;
 pub use cancel::CancelToken;
 pub use config::Config;

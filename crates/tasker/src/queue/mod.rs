@@ -8,6 +8,8 @@ mod door;
 mod due;
 mod floor;
 mod guest;
+#[cfg(all(test, loom))]
+mod inspect;
 pub(crate) mod job;
 pub(crate) mod lanes;
 mod line;

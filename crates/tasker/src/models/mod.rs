@@ -1,0 +1,106 @@
+//! Loom models: each explores every interleaving of one protocol and states its claim in line one.
+
+mod completion;
+mod lending;
+mod queue;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::clock::real_now;
+use crate::context::TaskContext;
+use crate::outcome::TaskError;
+use crate::overflow::Overflow;
+use crate::pool::roster::Condition;
+use crate::queue::job::{Job, Ran, Runnable, Ticket};
+use crate::queue::{Effects, Queue, Rules};
+use crate::resource::lending::{Bare, Shared};
+use crate::retry::backoff::Backoff;
+use crate::task::Settings;
+
+/// A model has no time: everything happens at one moment.
+fn now() -> Instant {
+    static NOW: OnceLock<Instant> = OnceLock::new();
+    *NOW.get_or_init(real_now)
+}
+
+/// A queue with `seats` workers that lends or does not.
+fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
+    let rules = Rules {
+        worker_count: seats,
+        max_worker_count: seats,
+        burst_interval: Duration::ZERO,
+        retry_backoff: Backoff::NONE,
+        reserve_size: 0,
+        capacity: usize::MAX,
+        overflow: Overflow::Wait,
+        lends,
+        shelves: lends,
+        naps: false,
+    };
+    let queue = if lends {
+        Queue::new(rules, Box::new(Shared::new()))
+    } else {
+        Queue::new(rules, Box::new(Bare))
+    };
+    Arc::new(queue)
+}
+
+/// Carries effects out as the engine does, without anybody who watches.
+fn perform(fx: Effects<u32, ()>) {
+    for thread in &fx.wake {
+        thread.unpark();
+    }
+    for (token, why) in fx.cancel {
+        token.cancel_because(why);
+    }
+    for (job, error, _) in fx.ended {
+        job.finish(Err(error));
+    }
+}
+
+/// A task that counts how often it ran and how often it was answered. The counts are std's: they are
+/// what a model checks, not what it explores.
+struct Counted {
+    ticket: Ticket,
+    ran: AtomicUsize,
+    answered: AtomicUsize,
+}
+
+impl Counted {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            ticket: Ticket::new(Settings::default(), false, now()),
+            ran: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+        })
+    }
+
+    fn job(self: &Arc<Self>) -> Job<u32, ()> {
+        Job::new(Arc::clone(self) as Arc<dyn Runnable<u32, ()>>)
+    }
+
+    fn ran(&self) -> usize {
+        self.ran.load(Ordering::SeqCst)
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
+impl Runnable<u32, ()> for Counted {
+    fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    fn attempt(&self, _: &TaskContext, _: &mut u32) -> Ran<()> {
+        self.ran.fetch_add(1, Ordering::SeqCst);
+        Ran::Well
+    }
+
+    fn deliver(&self, _: Result<(), TaskError<()>>) {
+        self.answered.fetch_add(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,187 @@
+//! A task that was pushed is run or handed back when the queue closes, and no worker sleeps for ever.
+
+use std::sync::Arc;
+
+use loom::thread;
+
+use super::{Counted, now, perform, queue};
+use crate::cancel::CancelToken;
+use crate::queue::{Attempted, Effects, Mode, Order, Queue, Submitted};
+use crate::resource::lending::Lease;
+use crate::worker::settle::{Case, Went};
+
+/// A worker without its hooks: takes orders until it is told to leave.
+fn work(queue: &Queue<u32, ()>, seat: usize) {
+    queue.sit_down(seat);
+    let token = queue.equipped(seat);
+    let mut held = Some(Lease::new(0, token));
+    loop {
+        let (order, _) = queue.next(seat, &mut held, now(), now, perform);
+        match order {
+            Order::Run(job) => {
+                let lease = held.as_mut().unwrap();
+                let context = crate::context::TaskContext {
+                    id: job.ticket().id(),
+                    attempt: 1,
+                    name: None,
+                    priority: crate::task::Priority::Normal,
+                    deadline: None,
+                    token: CancelToken::new(),
+                };
+                let _ = job.task().attempt(&context, &mut lease.resource);
+                let case = Case {
+                    went: Went::Well,
+                    cancelled: None,
+                    may_run_again: false,
+                    attempt: 1,
+                    max_retries: 0,
+                };
+                let attempted =
+                    Attempted { case, delay: std::time::Duration::ZERO, finished: now() };
+                let mut fx = Effects::new();
+                let settled = queue.settle_job(seat, lease, job, attempted, &mut fx);
+                perform(fx);
+                settled.job.unwrap().finish(Ok(()));
+            }
+            Order::Replace(_) => unreachable!("no task of the model condemns its resource"),
+            Order::Leave(_) => break,
+        }
+    }
+    let mut fx = Effects::new();
+    queue.left(seat, now(), &mut fx);
+    perform(fx);
+}
+
+fn start(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<()> {
+    let (seat, _) = queue.hire().unwrap();
+    let queue = Arc::clone(queue);
+    thread::spawn(move || work(&queue, seat))
+}
+
+fn submit(queue: &Queue<u32, ()>, task: &Arc<Counted>) -> bool {
+    let mut fx = Effects::new();
+    let submitted = queue.submit(task.job(), Mode::Wait, now(), 0, &mut fx);
+    perform(fx);
+    match submitted {
+        Submitted::Accepted => true,
+        Submitted::Refused(job, _) | Submitted::NobodyIdle(job) => {
+            job.release();
+            false
+        }
+        Submitted::Outside => unreachable!("there is room for everything"),
+    }
+}
+
+// Promises 1 and 10.
+#[test]
+fn submit_racing_stop_is_run_or_refused() {
+    loom::model(|| {
+        let queue = queue(1, false);
+        let worker = start(&queue);
+        let task = Counted::new();
+        let submitter = {
+            let (queue, task) = (Arc::clone(&queue), Arc::clone(&task));
+            thread::spawn(move || submit(&queue, &task))
+        };
+        let mut fx = Effects::new();
+        queue.begin_stop(now(), &mut fx).unwrap();
+        perform(fx);
+        queue.await_done(None);
+        worker.join().unwrap();
+        let accepted = submitter.join().unwrap();
+        assert_eq!(task.ran(), usize::from(accepted));
+        assert_eq!(task.answered(), usize::from(accepted));
+        let report = queue.report(now());
+        assert_eq!((report.accepted, report.completed), (accepted.into(), accepted.into()));
+    });
+}
+
+// Promises 1 and 11.
+#[test]
+fn a_pushed_job_is_run_or_handed_back_at_close() {
+    loom::model(|| {
+        let queue = queue(1, false);
+        let worker = start(&queue);
+        let task = Counted::new();
+        let accepted = submit(&queue, &task);
+        assert!(accepted);
+        let mut fx = Effects::new();
+        queue.begin_kill(now(), &mut fx).unwrap();
+        perform(fx);
+        queue.await_done(None);
+        worker.join().unwrap();
+        assert_eq!(task.answered(), 1);
+        let report = queue.report(now());
+        assert_eq!(report.completed as usize, task.ran());
+        assert_eq!(report.dropped as usize, 1 - task.ran());
+    });
+}
+
+// Promise 10.
+#[test]
+fn close_wakes_every_waiting_worker() {
+    loom::model(|| {
+        let queue = queue(2, false);
+        let workers = [start(&queue), start(&queue)];
+        let mut fx = Effects::new();
+        queue.begin_stop(now(), &mut fx).unwrap();
+        perform(fx);
+        queue.await_done(None);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
+
+// Promises 11 and 12.
+#[test]
+fn kill_racing_stop_ends_once() {
+    loom::model(|| {
+        let queue = queue(1, false);
+        let worker = start(&queue);
+        let task = Counted::new();
+        assert!(submit(&queue, &task));
+        let killer = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let mut fx = Effects::new();
+                let killed = queue.begin_kill(now(), &mut fx).is_ok();
+                perform(fx);
+                killed
+            })
+        };
+        let mut fx = Effects::new();
+        let stopped = queue.begin_stop(now(), &mut fx).is_ok();
+        perform(fx);
+        queue.await_done(None);
+        let killed = killer.join().unwrap();
+        worker.join().unwrap();
+        assert!(stopped || killed);
+        assert_eq!(task.answered(), 1);
+    });
+}
+
+// Promise 17.
+#[test]
+fn a_cancelled_job_runs_or_ends_and_never_both_unseen() {
+    loom::model(|| {
+        let queue = queue(1, false);
+        let worker = start(&queue);
+        let task = Counted::new();
+        assert!(submit(&queue, &task));
+        let mut fx = Effects::new();
+        queue.cancel(&task.ticket, now(), &mut fx);
+        perform(fx);
+        let mut fx = Effects::new();
+        queue.begin_stop(now(), &mut fx).unwrap();
+        perform(fx);
+        queue.await_done(None);
+        worker.join().unwrap();
+        assert_eq!(task.answered(), 1);
+        let report = queue.report(now());
+        assert_eq!(
+            (report.completed as usize, report.cancelled as usize),
+            (task.ran(), 1 - task.ran())
+        );
+    });
+}

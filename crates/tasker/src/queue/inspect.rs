@@ -1,0 +1,50 @@
+//! What loom models may see and do besides: they play the worker of a seat by hand.
+
+use std::time::Instant;
+
+use super::{Effects, Order, Queue};
+use crate::pool::roster::Condition;
+use crate::resource::lending::Lease;
+
+impl<R, E> Queue<R, E> {
+    /// The worker of a seat lays its resource down; any order it gets is left for it.
+    pub(crate) fn rest_for_model(&self, seat: usize, lease: Lease<R>, now: Instant) {
+        let mut fx = Effects::new();
+        {
+            let mut state = self.lock();
+            state.shelf.put(seat, lease);
+            let order = state.freed(seat, now, &mut fx);
+            if let Some(order) = order {
+                state.order(seat, order, &mut fx);
+            }
+        }
+        for thread in &fx.wake {
+            thread.unpark();
+        }
+    }
+
+    pub(crate) fn order_for_model(&self, seat: usize) -> Option<(Order<R, E>, Option<Lease<R>>)> {
+        let mut state = self.lock();
+        let order = state.seats[seat].order.take()?;
+        let lease = state.shelf.take(seat);
+        Some((order, lease))
+    }
+
+    pub(crate) fn condition_for_model(&self, seat: usize) -> Condition {
+        let state = self.lock();
+        let all = [
+            Condition::Creating,
+            Condition::Recovering,
+            Condition::Idle,
+            Condition::Busy,
+            Condition::Lent,
+            Condition::Leaving,
+        ];
+        let is = |condition: &Condition| state.roster.all(*condition).any(|other| other == seat);
+        all.into_iter().find(is).expect("the seat is taken")
+    }
+
+    pub(crate) fn take_for_model(&self, seat: usize) -> Option<R> {
+        self.lock().shelf.take(seat).map(|lease| *lease.resource)
+    }
+}
