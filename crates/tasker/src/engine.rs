@@ -164,6 +164,12 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     /// Carries out what a change under the lock asks for.
     #[inline]
     pub(crate) fn perform(self: &Arc<Self>, fx: Effects<R, E>) {
+        if !fx.is_empty() {
+            self.carry_out(fx);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
         for thread in &fx.wake {
             thread.unpark();
         }

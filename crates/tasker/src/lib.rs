@@ -1,5 +1,51 @@
 //! Runs tasks on workers, each of which owns something expensive: a database connection, an HTTP
 //! client, a loaded model, a GPU context.
+//!
+//! A [`TaskManager`] has workers; a worker makes one *resource*, keeps it, and runs one task at a time on
+//! it. Callers hand in closures and get results back. It is for work that blocks or computes; async code
+//! awaits the handles.
+//!
+//! ```
+//! use tasker::{Config, TaskManager};
+//!
+//! // `R`, the resource, and `E`, the error of resources and tasks, are yours to choose.
+//! let config = Config::<Vec<u32>, String>::new(|| Ok(vec![1, 2, 3])).worker_count(2);
+//! let manager = TaskManager::new(config)?;
+//!
+//! let sum: u32 = manager.queue_task(|_, numbers| Ok(numbers.iter().sum()))?; // blocks, may borrow
+//! let handle = manager.task(|cx, numbers| Ok((cx.attempt(), numbers.len()))).name("count").submit();
+//! assert_eq!((sum, handle.wait()?), (6, (1, 3)));
+//!
+//! let report = manager.stop()?;
+//! assert_eq!((report.accepted, report.completed), (2, 2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to begin
+//!
+//! - [`Config`] has every setting with its default and the reason for it; only `on_create` is required.
+//! - [`TaskManager::task`] and [`TaskManager::task_once`] build a [`Task`], which ends in one of
+//!   [`run`](Task::run) (blocks), [`submit`](Task::submit) (a [`TaskHandle`] to wait on or await),
+//!   [`try_submit`](Task::try_submit) (never blocks), [`on_complete`](Task::on_complete) (a callback) and
+//!   [`run_now`](Task::run_now) (ahead of everything). `queue_task`, `run_task` and their kind are short
+//!   names for these.
+//! - [`TaskError`] says how a task ended if not with its value, [`TaskContext`] what running code may ask.
+//! - [`TaskManager::stop`] and [`TaskManager::kill`] end it all, and a [`ShutdownReport`] accounts for it.
+//! - [`Observer`], [`Logger`] and [`MetricsCollector`] watch, and change nothing.
+//!
+//! # What happens when something breaks
+//!
+//! [`Config::check_health`] divides errors in two. A healthy error is the task's own and ends it. An
+//! unhealthy one condemns the resource: the worker destroys it and makes another, and the task runs again
+//! elsewhere, up to [`Config::max_retries`] times. A panic ends its task and condemns the resource too.
+//! A worker that gets no resource tries again, from 10 ms to 30 s apart, as long as the manager runs.
+//!
+//! # What it does not do
+//!
+//! Nothing is kept on disk or sent to other machines. The tasks themselves are blocking closures. Code
+//! that ignores its [`TaskContext`] cannot be stopped, only be named in a report. A busy High lane starves
+//! the Low one. A task that blocks on another task of its own manager can wait for ever if every worker
+//! does the same: [`TaskError::WouldDeadlock`] is reserved for that and not returned yet.
 
 mod manager;
 
@@ -63,3 +109,7 @@ pub use task::{Once, Priority, Repeatable, TaskId, Work};
 pub mod testing {
     pub use crate::clock::ManualClock;
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -45,28 +45,20 @@ impl fmt::Display for Priority {
     }
 }
 
-/// A task's name, cheap to clone wherever it came from.
+/// A task's name, cheap to clone wherever it came from. One pointer: most tasks have none, and this one
+/// is written into several records for each of them.
 #[derive(Debug, Clone)]
-pub(crate) enum Name {
-    Static(&'static str),
-    Shared(Arc<str>),
-}
+pub(crate) struct Name(Arc<Cow<'static, str>>);
 
 impl Name {
     pub(crate) fn as_str(&self) -> &str {
-        match self {
-            Self::Static(name) => name,
-            Self::Shared(name) => name,
-        }
+        &self.0
     }
 }
 
 impl From<Cow<'static, str>> for Name {
     fn from(name: Cow<'static, str>) -> Self {
-        match name {
-            Cow::Borrowed(name) => Self::Static(name),
-            Cow::Owned(name) => Self::Shared(name.into()),
-        }
+        Self(Arc::new(name))
     }
 }
 

@@ -147,6 +147,7 @@ impl<R, E> State<R, E> {
         self.lend(seat, id, name, timeout, now, fx);
     }
 
+    #[inline]
     pub(crate) fn lend(
         &mut self,
         seat: usize,

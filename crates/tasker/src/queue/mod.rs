@@ -176,6 +176,16 @@ impl<R, E> Effects<R, E> {
         }
     }
 
+    /// Whether there is nothing to carry out, as after most tasks.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wake.is_empty()
+            && self.ended.is_empty()
+            && self.cancel.is_empty()
+            && self.admitted.is_empty()
+            && self.news.is_empty()
+    }
+
     fn wake(&mut self, thread: Option<&Thread>) {
         self.wake.extend(thread.cloned());
     }
