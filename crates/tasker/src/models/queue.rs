@@ -6,8 +6,10 @@ use loom::thread;
 
 use super::{Counted, now, perform, queue};
 use crate::cancel::CancelToken;
-use crate::queue::{Attempted, Effects, Mode, Order, Queue, Submitted};
+use crate::outcome::TaskError;
+use crate::queue::{AfterFailure, Attempted, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
+use crate::shutdown::Phase;
 use crate::worker::settle::{Case, Went};
 
 /// A worker without its hooks: takes orders until it is told to leave.
@@ -183,5 +185,51 @@ fn a_cancelled_job_runs_or_ends_and_never_both_unseen() {
             (report.completed as usize, report.cancelled as usize),
             (task.ran(), 1 - task.ran())
         );
+    });
+}
+
+// Promise 10: two workers that cannot get a resource while the manager stops. An earlier version let
+// each count on the other, so that both left and the task's caller waited for ever.
+#[test]
+fn the_last_worker_out_ends_what_is_left_and_reports_stopped() {
+    loom::model(|| {
+        let queue = queue(2, false);
+        let seats = [queue.hire().unwrap().0, queue.hire().unwrap().0];
+        let task = Counted::new();
+        assert!(submit(&queue, &task));
+        let mut fx = Effects::new();
+        queue.begin_stop(now(), &mut fx).unwrap();
+        perform(fx);
+        let workers = seats.map(|seat| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                queue.sit_down(seat);
+                while !queue.should_leave_unequipped(seat) {
+                    let mut fx = Effects::new();
+                    let after =
+                        queue.create_failed(seat, std::time::Duration::ZERO, now(), &mut fx);
+                    perform(fx);
+                    match after {
+                        AfterFailure::Leave => break,
+                        AfterFailure::Retry => unreachable!("nobody waits while stopping"),
+                        AfterFailure::End(who) => {
+                            let mut fx = Effects::new();
+                            queue.end_unserved(who, TaskError::CreateFailed(()), &mut fx);
+                            perform(fx);
+                        }
+                    }
+                }
+                let mut fx = Effects::new();
+                queue.left(seat, now(), &mut fx);
+                perform(fx);
+            })
+        });
+        queue.await_done(None);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert_eq!(task.answered(), 1);
+        assert_eq!(queue.report(now()).failed, 1);
+        assert_eq!(queue.phase(), Phase::Stopped);
     });
 }

@@ -152,8 +152,12 @@ impl<R, E> Queue<R, E> {
 
     /// Whether a worker that has no resource should rather go than try (again) to get one.
     pub(crate) fn should_leave_unequipped(&self, seat: usize) -> bool {
-        let state = self.lock();
-        state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_)))
+        let mut state = self.lock();
+        let leaves = state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_)));
+        if leaves {
+            state.roster.set(seat, Condition::Leaving);
+        }
+        leaves
     }
 
     /// A worker failed to get a resource.
@@ -166,7 +170,10 @@ impl<R, E> Queue<R, E> {
     ) -> AfterFailure<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
+        // Whoever goes is marked under the same lock: two that fail together must not both count on
+        // the other to do what is left.
         if state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_))) {
+            state.roster.set(seat, Condition::Leaving);
             return AfterFailure::Leave;
         }
         if state.phase == Phase::Running {
@@ -177,6 +184,7 @@ impl<R, E> Queue<R, E> {
         }
         // Stopping. As long as another worker is there, it does what is left.
         if state.roster.staying() > 1 {
+            state.roster.set(seat, Condition::Leaving);
             return AfterFailure::Leave;
         }
         match state.lanes.next() {
@@ -185,7 +193,10 @@ impl<R, E> Queue<R, E> {
                 state.admit(now, fx);
                 AfterFailure::End(who)
             }
-            None => AfterFailure::Leave,
+            None => {
+                state.roster.set(seat, Condition::Leaving);
+                AfterFailure::Leave
+            }
         }
     }
 

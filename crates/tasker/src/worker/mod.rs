@@ -198,7 +198,6 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
                 }
             }
         }
-        self.engine.queue.leaving(self.seat);
     }
 
     fn create(&self, owner: Owner) -> Result<R, Failure<E>> {
