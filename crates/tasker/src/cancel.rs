@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -83,8 +84,16 @@ impl CancelToken {
             self.0.changed.notify_all();
             std::mem::take(&mut waiting.wakers)
         };
+        // Outside the lock: a waker is somebody else's code. One that panics must not keep the others
+        // from being woken; its panic goes on to whoever cancels.
+        let mut panicked = None;
         for (_, waker) in wakers {
-            waker.wake(); // outside the lock: a waker is somebody else's code
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                panicked.get_or_insert(payload);
+            }
+        }
+        if let Some(payload) = panicked {
+            resume_unwind(payload);
         }
     }
 

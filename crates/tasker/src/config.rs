@@ -1,6 +1,7 @@
 //! Every knob of a manager, its default and the reason for it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cancel::CancelToken;
@@ -57,7 +58,8 @@ impl<R, E> Config<R, E> {
     ///
     /// `on_create` makes one resource. It is called on the thread of the worker that will own the
     /// resource, on one of these threads for the pool behind `run_task`, and on the caller's thread for
-    /// a temporary one. It may block; it may panic, which is caught.
+    /// a temporary one. It may block; it may panic, which is caught. The manager knows nothing of `E`, so
+    /// that its own messages do not say *why* a creation failed: log that here.
     pub fn new(on_create: impl Fn() -> Result<R, E> + Send + Sync + 'static) -> Self {
         Self {
             hooks: Hooks {
@@ -112,6 +114,9 @@ impl<R, E> Config<R, E> {
 
     /// Workers that are always there. Default: the available parallelism, because a worker that
     /// computes needs a core. Zero is an error.
+    ///
+    /// Each has a resource of its own, beside those of the pool
+    /// ([`resource_pool_size`](Self::resource_pool_size)) and of burst workers.
     #[must_use]
     pub fn worker_count(mut self, workers: usize) -> Self {
         self.worker_count = Some(workers);
@@ -185,6 +190,9 @@ impl<R, E> Config<R, E> {
     }
 
     /// A token that starts a graceful stop when it is cancelled. Default: none.
+    ///
+    /// Nobody is blocked by such a stop; [`TaskManager::join`](crate::TaskManager::join) waits for it and
+    /// has the report.
     #[must_use]
     pub fn shutdown_on(mut self, token: CancelToken) -> Self {
         self.shutdown_on = Some(token);
@@ -212,7 +220,8 @@ impl<R, E> Config<R, E> {
         self
     }
 
-    /// The beginning of the threads' names, which continue with `-` and a number. Default: `tasker`.
+    /// The beginning of the threads' names: `-` and the worker's number follow, or `-timekeeper` and
+    /// `-steward` for the two that run no tasks. Default: `tasker`.
     #[must_use]
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.thread_name = name.into();
@@ -272,7 +281,7 @@ impl<R, E> Config<R, E> {
             shelves,
             naps: clock.naps(),
         };
-        let sequence = sync::AtomicU64::new(0);
+        let sequence = Arc::new(sync::AtomicU64::new(0));
         let reporter = Reporter { logger, collector, observers, sequence };
         Ok(Parts { hooks, rules, reporter, max_retries, shutdown_on, thread_name, clock })
     }

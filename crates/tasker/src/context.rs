@@ -64,6 +64,9 @@ impl TaskContext {
 
     /// Sleeps for `time`, or until the attempt is cancelled.
     ///
+    /// With `?` it needs an error that is `From<Cancelled>`; what a cancelled attempt returns is replaced by
+    /// the task's outcome anyway, so any error will do: `cx.sleep(time).map_err(|_| MyError::Stopped)?`.
+    ///
     /// # Errors
     ///
     /// [`Cancelled`] as soon as the attempt is cancelled.

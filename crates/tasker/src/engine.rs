@@ -11,7 +11,7 @@ use crate::completion::Completion;
 use crate::context::TaskContext;
 use crate::detached::Cancels;
 use crate::error::{BuildError, RejectReason, ShutdownError};
-use crate::event::{Event, Owner};
+use crate::event::{DestroyReason, Event, Owner};
 use crate::logger::Level;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
@@ -99,6 +99,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     /// Starts the threads and waits until every base resource and the pool are made.
     pub(crate) fn start(self: &Arc<Self>) -> Result<(), BuildError<E>> {
         let result = self.try_start();
+        self.queue.built();
         if result.is_err() {
             let _ = self.begin_kill();
             self.queue.await_done(None);
@@ -170,10 +171,14 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
-        for thread in &fx.wake {
+        let Effects { wake, ended, cancel, admitted, news } = fx;
+        // First, so that a log does not say "stopped" before "stopping".
+        for item in news {
+            self.tell(item);
+        }
+        for thread in wake {
             thread.unpark();
         }
-        let Effects { wake: _, ended, cancel, admitted, news } = fx;
         for task in admitted {
             self.reporter.arrival(self.clock.now());
             let (id, priority) = (task.id, task.priority);
@@ -199,20 +204,22 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             }
             self.finish(job, Err(error));
         }
-        for item in news {
-            self.tell(item);
-        }
     }
 
     fn tell(self: &Arc<Self>, news: News) {
         match news {
-            News::Phase(phase) => {
+            News::Phase { sequence, phase } => {
                 self.reporter.log(Level::Info, format_args!("the task manager is {phase}"));
-                self.reporter.emit(|sequence| Event::PhaseChanged { sequence, phase });
+                self.reporter.emit_at(sequence, |sequence| Event::PhaseChanged { sequence, phase });
             }
-            News::Scaled { from, to, reason } => {
+            News::Scaled { sequence, from, to, reason } => {
                 self.reporter.log(Level::Debug, format_args!("workers {from} -> {to}: {reason}"));
-                self.reporter.emit(|sequence| Event::Scaled { sequence, from, to, reason });
+                self.reporter.emit_at(sequence, |sequence| Event::Scaled {
+                    sequence,
+                    from,
+                    to,
+                    reason,
+                });
             }
             News::Hired { seat, number } => {
                 let engine = Arc::clone(self);
@@ -531,13 +538,16 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                 let mut fx = Effects::new();
                 let may_start = self.queue.guest_starts(&guest, settings, started, &mut fx);
                 self.perform(fx);
-                if may_start {
+                let late = settings
+                    .start_within
+                    .is_some_and(|limit| started.saturating_duration_since(queued_at) >= limit);
+                if may_start && !late {
                     return self
                         .run_as_guest(work, settings, guest, lease, false, queued_at, started);
                 }
-                let reason = crate::event::DestroyReason::Shutdown;
+                let reason = if may_start { DestroyReason::Idle } else { DestroyReason::Shutdown };
                 self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
-                TaskError::Killed
+                if may_start { TaskError::Expired } else { TaskError::Killed }
             }
             Err(Failure::Error(error)) => TaskError::CreateFailed(error),
             Err(Failure::Panicked(panic)) => TaskError::Panicked(panic),
@@ -574,7 +584,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let back = if pooled {
             Some((lease, condemned))
         } else {
-            let reason = condemned.unwrap_or(crate::event::DestroyReason::Idle);
+            let reason = condemned.unwrap_or(DestroyReason::Idle);
             self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
             None
         };
@@ -622,6 +632,14 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             self.wait_and_join(limit.map(|limit| limit.saturating_add(GRACE)));
         }
         Ok(self.report())
+    }
+
+    /// Waits for a shutdown that somebody else begins or has begun.
+    pub(crate) fn join(&self) -> ShutdownReport {
+        if !is_working_for(self.identity()) {
+            self.wait_and_join(None);
+        }
+        self.report()
     }
 
     fn wait_and_join(&self, limit: Option<Duration>) -> bool {

@@ -140,3 +140,14 @@ impl std::fmt::Display for Owner {
         }
     }
 }
+
+impl std::fmt::Display for DestroyReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unhealthy => "unhealthy",
+            Self::Panicked => "a task panicked",
+            Self::Idle => "not needed any more",
+            Self::Shutdown => "shutdown",
+        })
+    }
+}

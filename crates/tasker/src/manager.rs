@@ -103,7 +103,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     fn build(parts: Parts<R, E>, shelf: Box<dyn Shelf<R>>) -> Result<Self, BuildError<E>> {
         let Parts { hooks, rules, reporter, max_retries, shutdown_on, thread_name, clock } = parts;
         let engine = Arc::new_cyclic(|me| Engine {
-            queue: Queue::new(rules.clone(), shelf),
+            queue: Queue::new(rules.clone(), shelf, Arc::clone(&reporter.sequence)),
             hooks,
             reporter,
             clock,
@@ -317,6 +317,29 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// As [`kill`](Self::kill).
     pub fn kill_within(&self, limit: Duration) -> Result<ShutdownReport, ShutdownError> {
         self.engine().kill(Some(limit))
+    }
+
+    /// Blocks until a shutdown has finished, whoever began it: [`stop`](Self::stop) or
+    /// [`kill`](Self::kill) on another thread, or the token given to
+    /// [`Config::shutdown_on`](crate::Config::shutdown_on). Returns the report. It begins nothing itself:
+    /// while nobody shuts the manager down, it waits.
+    ///
+    /// Called from inside one of this manager's own tasks it returns at once, as [`stop`](Self::stop).
+    ///
+    /// ```
+    /// use tasker::{CancelToken, Config, TaskManager};
+    ///
+    /// let ctrl_c = CancelToken::new();
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).shutdown_on(ctrl_c.clone());
+    /// let manager = TaskManager::new(config)?;
+    /// let accepted = manager.task(|_, _| Ok(())).submit();
+    /// ctrl_c.cancel();
+    /// assert_eq!(manager.join().completed, 1);
+    /// accepted.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn join(&self) -> ShutdownReport {
+        self.engine().join()
     }
 
     /// How many workers, tasks and resources there are right now.

@@ -125,6 +125,25 @@ pub enum Outcome {
     WouldDeadlock,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completed => "completed",
+            Self::Refused => "refused",
+            Self::Killed => "killed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed out",
+            Self::Expired => "expired",
+            Self::QueueFull => "queue full",
+            Self::Failed => "failed",
+            Self::RetriesExhausted => "retries exhausted",
+            Self::CreateFailed => "no resource",
+            Self::Panicked => "panicked",
+            Self::WouldDeadlock => "would deadlock",
+        })
+    }
+}
+
 /// Which number of the report an accepted task ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {

@@ -1,6 +1,7 @@
 //! Tells everyone who watches: logger, metrics collector, observers. Nothing flows back.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::event::{Event, Observer};
@@ -15,7 +16,7 @@ pub(crate) struct Reporter {
     pub(crate) logger: Box<dyn Logger>,
     pub(crate) collector: Box<dyn MetricsCollector>,
     pub(crate) observers: Vec<Box<dyn Observer>>,
-    pub(crate) sequence: AtomicU64,
+    pub(crate) sequence: Arc<AtomicU64>,
 }
 
 impl Reporter {

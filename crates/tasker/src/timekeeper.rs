@@ -14,7 +14,12 @@ pub(crate) fn keep_time<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>
     loop {
         let mut fx = Effects::new();
         let timetable = engine.queue.due(engine.clock.now(), &mut fx);
-        engine.perform(fx);
+        if !fx.is_empty() {
+            // A callback or an observer may run in here and use up a wake-up that came meanwhile: look
+            // again before sleeping.
+            engine.perform(fx);
+            continue;
+        }
         match timetable {
             Timetable::At(at) => engine.clock.park_until(at),
             Timetable::Open => park(),

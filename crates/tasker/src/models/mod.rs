@@ -39,10 +39,11 @@ fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
         shelves: lends,
         naps: false,
     };
+    let sequence = Arc::new(crate::sync::AtomicU64::new(0));
     let queue = if lends {
-        Queue::new(rules, Box::new(Shared::new()))
+        Queue::new(rules, Box::new(Shared::new()), sequence)
     } else {
-        Queue::new(rules, Box::new(Bare))
+        Queue::new(rules, Box::new(Bare), sequence)
     };
     Arc::new(queue)
 }

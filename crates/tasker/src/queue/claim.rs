@@ -128,10 +128,13 @@ impl<R, E> Queue<R, E> {
         loop {
             let mut fx = Effects::new();
             let step = self.lock().step(key, now(), &mut fx);
+            let quiet = fx.is_empty();
             perform(fx);
             match step {
                 Step::Go(loan) => return Ok(loan),
                 Step::Denied(denial) => return Err(denial),
+                // What was carried out may have used up a wake-up that came meanwhile: look again.
+                Step::Nap(_) | Step::Sleep if !quiet => {}
                 Step::Nap(time) => park_timeout(time),
                 Step::Sleep => park(),
             }

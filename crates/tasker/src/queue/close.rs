@@ -107,7 +107,8 @@ impl<R, E> Queue<R, E> {
         state.done = Some(now);
         if state.phase == Phase::Stopping {
             state.phase = Phase::Stopped;
-            fx.news.push(News::Phase(Phase::Stopped));
+            let sequence = state.next_sequence();
+            fx.news.push(News::Phase { sequence, phase: Phase::Stopped });
         }
         // Under the lock: a waiter is either before its look at `done` or inside its wait.
         self.finished.notify_all();
@@ -119,7 +120,8 @@ impl<R, E> State<R, E> {
     fn enter(&mut self, phase: Phase, now: Instant, fx: &mut Effects<R, E>) {
         self.phase = phase;
         self.began.get_or_insert(now);
-        fx.news.push(News::Phase(phase));
+        let sequence = self.next_sequence();
+        fx.news.push(News::Phase { sequence, phase });
         if let Some(tick) = self.tick.take() {
             self.agenda.remove(tick);
         }

@@ -162,7 +162,7 @@ impl<R, E> State<R, E> {
         let load = self.load(now);
         let from = load.staying;
         match plan(&load) {
-            Plan::Hold => self.dismiss_unequipped(),
+            Plan::Hold => self.dismiss_unequipped(fx),
             Plan::Grow(workers, reason) => {
                 let hired: Vec<_> = (0..workers).map_while(|_| self.hire()).collect();
                 fx.news.push(self.scaled(from, from + hired.len(), reason));
@@ -176,13 +176,6 @@ impl<R, E> State<R, E> {
                 }
             }
         }
-        for seat in
-            self.roster.all(Condition::Creating).chain(self.roster.all(Condition::Recovering))
-        {
-            if self.seats[seat].order.is_some() {
-                fx.wake(self.seats[seat].thread.as_ref());
-            }
-        }
         if worth_watching(&self.load(now)) {
             let at = now.checked_add(self.rules.burst_interval).unwrap_or(now);
             self.tick = Some(self.appoint(at, Due::Tick, fx));
@@ -190,7 +183,7 @@ impl<R, E> State<R, E> {
     }
 
     /// A burst worker that cannot get a resource is not needed when nothing waits.
-    fn dismiss_unequipped(&mut self) {
+    fn dismiss_unequipped(&mut self, fx: &mut Effects<R, E>) {
         if !self.lanes.is_empty() || self.roster.staying() <= self.rules.worker_count {
             return;
         }
@@ -202,7 +195,9 @@ impl<R, E> State<R, E> {
             .collect();
         let beyond = self.roster.staying() - self.rules.worker_count;
         for seat in waiting.into_iter().take(beyond) {
-            self.seats[seat].order = Some(Order::Leave(DestroyReason::Idle));
+            // It counts as gone from here on, so that nobody leaves work to it.
+            self.roster.set(seat, Condition::Leaving);
+            self.order(seat, Order::Leave(DestroyReason::Idle), fx);
         }
     }
 }

@@ -43,15 +43,16 @@ impl<R, E> State<R, E> {
         now: Instant,
         fx: &mut Effects<R, E>,
     ) -> Option<Order<R, E>> {
-        if self.drained() {
-            self.roster.set(seat, Condition::Leaving);
-            return Some(Order::Leave(DestroyReason::Shutdown));
-        }
-        if self.lanes.is_empty() {
+        if self.lanes.is_empty() && self.phase == Phase::Running {
             self.roster.rest(seat, now);
             return None;
         }
         loop {
+            // At every turn: the last pending task may have expired at the turn before.
+            if self.drained() {
+                self.roster.set(seat, Condition::Leaving);
+                return Some(Order::Leave(DestroyReason::Shutdown));
+            }
             match self.lanes.next() {
                 Some(Next::Job(spot)) => {
                     let Who::Job(job) = self.unqueue(Next::Job(spot), now) else { unreachable!() };

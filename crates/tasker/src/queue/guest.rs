@@ -168,6 +168,15 @@ impl<R, E> Queue<R, E> {
         self.lock().steward_live = true;
     }
 
+    /// The base workers have made what they could: from here on the steward refills the pool.
+    pub(crate) fn built(&self) {
+        let mut state = self.lock();
+        state.built = true;
+        if let Some(steward) = &state.steward {
+            steward.unpark();
+        }
+    }
+
     /// The steward could not start after all.
     pub(crate) fn dismiss_steward(&self) {
         self.lock().steward_live = false;
@@ -194,7 +203,8 @@ impl<R, E> Queue<R, E> {
                         None => Chore::Leave,
                     };
                 }
-                let may_create = state.phase == Phase::Running && state.steward_retry.is_none();
+                let may_create =
+                    state.built && state.phase == Phase::Running && state.steward_retry.is_none();
                 if state.reserve_missing > 0 && may_create {
                     state.reserve_missing -= 1;
                     return Chore::Create;

@@ -15,6 +15,7 @@ pub(crate) mod lanes;
 mod line;
 mod seat;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use claim::{Attempted, Denial, Loan};
@@ -31,7 +32,7 @@ use crate::pool::roster::{Condition, Roster};
 use crate::resource::lending::Shelf;
 use crate::retry::backoff::Backoff;
 use crate::shutdown::{Phase, Straggler, Tally};
-use crate::sync::{Condvar, Guard, Mutex, Thread};
+use crate::sync::{AtomicU64, Condvar, Guard, Mutex, Ordering, Thread};
 use crate::task::{Name, Priority, TaskId};
 
 use delay::{Agenda, Appointment};
@@ -99,12 +100,16 @@ pub(crate) struct State<R, E> {
     reserve_missing: usize,
     steward: Option<Thread>,
     steward_live: bool,
+    /// The manager is built; before that the workers fill the pool, so that `new` fails fast.
+    built: bool,
     steward_retry: Option<Appointment>,
     agenda: Agenda<due::Due>,
     tick: Option<Appointment>,
     timekeeper: Option<Thread>,
     began: Option<Instant>,
     done: Option<Instant>,
+    /// The manager's event numbers, shared with its reporter.
+    sequence: Arc<AtomicU64>,
 }
 
 /// Who waits: a task for a worker, or a blocked caller for a resource.
@@ -150,10 +155,15 @@ pub(crate) struct Admitted {
     pub(crate) priority: Priority,
 }
 
-/// What observers and the pool are to be told.
+/// What observers and the pool are to be told. The sequence number is taken under the lock: told
+/// outside of it, a stop's beginning could otherwise come after its end.
 pub(crate) enum News {
-    Phase(Phase),
+    Phase {
+        sequence: u64,
+        phase: Phase,
+    },
     Scaled {
+        sequence: u64,
         from: usize,
         to: usize,
         reason: Reason,
@@ -207,7 +217,7 @@ pub(crate) struct Count {
 }
 
 impl<R, E> Queue<R, E> {
-    pub(crate) fn new(rules: Rules, shelf: Box<dyn Shelf<R>>) -> Self {
+    pub(crate) fn new(rules: Rules, shelf: Box<dyn Shelf<R>>, sequence: Arc<AtomicU64>) -> Self {
         let state = State {
             phase: Phase::Running,
             tally: Tally::default(),
@@ -228,12 +238,14 @@ impl<R, E> Queue<R, E> {
             reserve_missing: rules.reserve_size,
             steward: None,
             steward_live: false,
+            built: false,
             steward_retry: None,
             agenda: Agenda::new(),
             tick: None,
             timekeeper: None,
             began: None,
             done: None,
+            sequence,
             rules,
         };
         Self { state: Mutex::new(state), finished: Condvar::new() }
@@ -271,6 +283,10 @@ impl<R, E> Queue<R, E> {
 }
 
 impl<R, E> State<R, E> {
+    fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
     fn next_id(&mut self) -> TaskId {
         self.ids += 1;
         TaskId(self.ids)

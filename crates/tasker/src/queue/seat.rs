@@ -8,6 +8,7 @@ use super::job::Job;
 use super::{Effects, News, Queue, Seat, State, Who};
 use crate::cancel::CancelToken;
 use crate::event::DestroyReason;
+use crate::outcome::{Fate, TaskError};
 use crate::pool::roster::Condition;
 use crate::resource::lending::Lease;
 use crate::shutdown::Phase;
@@ -191,6 +192,8 @@ impl<R, E> Queue<R, E> {
             Some(next) => {
                 let who = state.unqueue(next, now);
                 state.admit(now, fx);
+                // Counted here, so that a report never misses it: it ends as `CreateFailed` or `Panicked`.
+                state.tally.end(Fate::Failed);
                 AfterFailure::End(who)
             }
             None => {
@@ -217,15 +220,11 @@ impl<R, E> Queue<R, E> {
         }
     }
 
-    /// Counts the end of a task that [`AfterFailure::End`] handed out; a claim is denied here.
-    pub(crate) fn end_unserved(
-        &self,
-        who: Who<R, E>,
-        error: crate::outcome::TaskError<E>,
-        fx: &mut Effects<R, E>,
-    ) {
+    /// Answers a task that [`AfterFailure::End`] handed out and counted.
+    pub(crate) fn end_unserved(&self, who: Who<R, E>, error: TaskError<E>, fx: &mut Effects<R, E>) {
         let mut state = self.lock();
-        state.end(who, error, fx);
+        state.answer(who, error, true, fx);
+        state.dismiss_if_drained(fx);
     }
 
     /// The worker is about to destroy what it has, if anything, and go.
@@ -241,6 +240,12 @@ impl<R, E> Queue<R, E> {
         state.seats[seat].order = None;
         state.seats[seat].thread = None;
         state.roster.vacate(seat);
+        if state.roster.live() == 0 && state.phase != Phase::Running {
+            // Only if the last seat was one whose thread could not be started: nobody may wait for ever.
+            for who in state.take_all_waiting(now) {
+                state.end(who, TaskError::Killed, fx);
+            }
+        }
         self.check_done(state, now, fx);
         state.watch(now, fx);
     }
@@ -295,6 +300,6 @@ impl<R, E> State<R, E> {
         to: usize,
         reason: crate::autoscale::policy::Reason,
     ) -> News {
-        News::Scaled { from, to, reason }
+        News::Scaled { sequence: self.next_sequence(), from, to, reason }
     }
 }

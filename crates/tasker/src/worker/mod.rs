@@ -117,6 +117,11 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let case = engine.case(&ran, &settings, ticket.may_run_again, attempt);
         let delay = engine.retry_delay(case);
         ticket.set_last_if_retrying(case, times);
+        // Before the task can start again elsewhere.
+        let retried = match case.went {
+            settle::Went::Wrong { healthy: false } => engine.reporter.reserve_sequence(),
+            _ => 0,
+        };
         let mut fx = Effects::new();
         let settlement = engine.queue.settle_job(
             self.seat,
@@ -133,7 +138,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             None => {
                 discard(ran);
                 engine.reporter.retry();
-                engine.reporter.emit(|sequence| Event::TaskRetried {
+                engine.reporter.emit_at(retried, |sequence| Event::TaskRetried {
                     sequence,
                     id,
                     name,
