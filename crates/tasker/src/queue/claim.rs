@@ -240,8 +240,11 @@ impl<R, E> State<R, E> {
     /// spent or somebody keeps a clone of it.
     pub(crate) fn settle(&mut self, seat: usize, lease: &mut Lease<R>, case: Case) -> Verdict {
         let seat = &mut self.seats[seat];
-        let running = seat.running.take().expect("what is settled was running");
-        if let Some(timeout) = running.timeout {
+        let running = &mut seat.running;
+        debug_assert!(running.active, "what is settled was running");
+        running.active = false;
+        running.name = None;
+        if let Some(timeout) = running.timeout.take() {
             self.agenda.remove(timeout);
         }
         let cancelled = running.why.or_else(|| lease.token.why());

@@ -108,9 +108,7 @@ impl<R, E> State<R, E> {
             }
             Due::Expire(..) | Due::Nothing => {}
             Due::Timeout(seat) => {
-                if let Some(running) = &mut self.seats[seat].running {
-                    running.timeout = None;
-                }
+                self.seats[seat].running.timeout = None;
                 self.cancel_seat(seat, Why::TimedOut, fx);
             }
             Due::GuestTimeout(key) => {
@@ -137,10 +135,8 @@ impl<R, E> State<R, E> {
     /// Tells what runs on a seat to stop. The first reason stays.
     pub(crate) fn cancel_seat(&mut self, seat: usize, why: Why, fx: &mut Effects<R, E>) {
         let seat = &mut self.seats[seat];
-        if let Some(running) = &mut seat.running
-            && running.why.is_none()
-        {
-            running.why = Some(why);
+        if seat.running.active && seat.running.why.is_none() {
+            seat.running.why = Some(why);
             fx.cancel.push((seat.token.clone(), why));
         }
     }

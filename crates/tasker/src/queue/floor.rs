@@ -7,7 +7,7 @@ use super::due::Due;
 use super::job::{Job, Place};
 use super::lanes::{Next, Spot};
 use super::seat::Order;
-use super::{Effects, Entry, OVERTAKING, Running, State, Who};
+use super::{Effects, Entry, OVERTAKING, State, Who};
 use crate::event::DestroyReason;
 use crate::outcome::TaskError;
 use crate::pool::roster::Condition;
@@ -134,9 +134,7 @@ impl<R, E> State<R, E> {
         ticket.set_place(Place::Running(seat));
         let timeout = ticket.settings.timeout.and_then(|limit| now.checked_add(limit));
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
-        let name = ticket.settings.name.clone();
-        self.seats[seat].running =
-            Some(Running { id: ticket.id(), name, started: now, why: None, timeout, token: None });
+        self.seats[seat].running.begin(ticket.id(), ticket.settings.name.clone(), now, timeout);
     }
 
     /// A claim gets the resource of `seat`; from here on its task counts as running.
@@ -160,8 +158,7 @@ impl<R, E> State<R, E> {
     ) {
         let timeout = timeout.and_then(|limit| now.checked_add(limit));
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
-        self.seats[seat].running =
-            Some(Running { id, name, started: now, why: None, timeout, token: None });
+        self.seats[seat].running.begin(id, name, now, timeout);
     }
 
     /// The task, unless its `start_within` has passed: then it ends here.

@@ -70,14 +70,9 @@ impl<R, E> Queue<R, E> {
             Some(lease) => lease.token.clone(),
             None => CancelToken::new(),
         };
-        let running = Running {
-            id,
-            name: settings.name.clone(),
-            started: now,
-            why: None,
-            timeout: None,
-            token: Some(token.clone()),
-        };
+        let mut running = Running::none();
+        running.begin(id, settings.name.clone(), now, None);
+        running.token = Some(token.clone());
         state.arrivals += 1;
         let key = state.guests.push_back(state.arrivals, running);
         let guest = Guest { key, id, token };
@@ -239,7 +234,7 @@ impl<R, E> super::State<R, E> {
         let timeout = at.map(|at| self.appoint(at, Due::GuestTimeout(key), fx));
         if let Some(running) = self.guests.get_mut(key) {
             running.timeout = timeout;
-            running.started = now;
+            running.started = Some(now);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::claim::Attempted;
 use super::due::Due;
 use super::job::Job;
-use super::{Effects, News, Queue, Seat, State, Who};
+use super::{Effects, News, Queue, Running, Seat, State, Who};
 use crate::cancel::CancelToken;
 use crate::event::DestroyReason;
 use crate::outcome::{Fate, TaskError};
@@ -259,7 +259,7 @@ impl<R, E> State<R, E> {
         let fresh = Seat {
             thread: None,
             token: CancelToken::new(),
-            running: None,
+            running: Running::none(),
             order: None,
             retry: None,
         };
