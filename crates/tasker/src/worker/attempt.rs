@@ -23,9 +23,12 @@ pub(crate) fn contain<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
 
 /// Drops something of the user's; a panic in its `drop` goes no further.
 pub(crate) fn discard<T>(value: T) {
-    if let Err(panic) = contain(|| drop(value)) {
-        // The payload's own drop might panic as well: leaking it is the lesser evil.
-        std::mem::forget(panic);
+    // A panic's payload may panic when it is dropped, and so may the payload of that: a second chance is
+    // enough, and leaking what is left is the lesser evil.
+    if let Err(panic) = contain(|| drop(value))
+        && let Err(again) = contain(|| drop(panic))
+    {
+        std::mem::forget(again);
     }
 }
 
