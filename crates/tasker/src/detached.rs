@@ -10,10 +10,12 @@ use crate::outcome::TaskError;
 use crate::queue::job::{Ran, Runnable, Ticket};
 use crate::sync::Mutex;
 use crate::task::Work;
-use crate::worker::attempt::{attempt, contain, discard};
+use crate::worker::attempt::{attempt, contain, discard, discard_for};
 
 /// Where a task's outcome goes.
 pub(crate) trait Sink<T, E>: Send + Sync {
+    /// Whether delivering takes no time worth mentioning: no code of the user's runs.
+    const BRIEF: bool;
     /// Called exactly once.
     fn deliver(&self, outcome: Result<T, TaskError<E>>);
 }
@@ -70,6 +72,10 @@ where
         &self.ticket
     }
 
+    fn is_brief(&self) -> bool {
+        S::BRIEF
+    }
+
     fn attempt(&self, cx: &TaskContext, resource: &mut R) -> Ran<E> {
         let Stage::Ready(mut work) = self.change(Stage::Running) else {
             unreachable!("a task has one attempt at a time, and none after its end");
@@ -78,7 +84,8 @@ where
         match value {
             // The closure goes before the outcome is known to anybody, here and in `deliver`.
             Some(value) => {
-                discard(work);
+                // On behalf of the manager: a drop that stops it must not wait for its own thread.
+                discard_for(self.manager, work);
                 self.change(Stage::Produced(value));
             }
             None => {
@@ -93,11 +100,11 @@ where
             (Stage::Delivered | Stage::Running, _) => return,
             (Stage::Produced(value), Ok(())) => Ok(value),
             (Stage::Produced(value), Err(error)) => {
-                discard(value);
+                discard_for(self.manager, value);
                 Err(error)
             }
             (Stage::Ready(work), ending) => {
-                discard(work);
+                discard_for(self.manager, work);
                 Err(ending.err().unwrap_or(TaskError::Killed))
             }
         };
@@ -117,6 +124,8 @@ pub(crate) struct Answer<T, E> {
 }
 
 impl<T: Send, E: Send> Sink<T, E> for Answer<T, E> {
+    const BRIEF: bool = true;
+
     fn deliver(&self, outcome: Result<T, TaskError<E>>) {
         if let Err(late) = self.completion.complete(outcome) {
             discard(late);
@@ -138,6 +147,8 @@ impl<T, E, C> Sink<T, E> for Callback<C>
 where
     C: FnOnce(Result<T, TaskError<E>>) + Send,
 {
+    const BRIEF: bool = false;
+
     fn deliver(&self, outcome: Result<T, TaskError<E>>) {
         let callback = self.0.lock().take();
         if let Some(callback) = callback

@@ -29,7 +29,7 @@ use crate::shutdown::ShutdownReport;
 use crate::sync::{Mutex, Ordering, park};
 use crate::task::{Name, Settings, TaskId, Work};
 use crate::worker::Worker;
-use crate::worker::attempt::{attempt, discard, is_working_for, on_behalf};
+use crate::worker::attempt::{attempt, discard, discard_for, is_working_for, on_behalf};
 use crate::worker::settle::{Case, Settled, Verdict, Went, settle};
 
 /// How long after its limit a bounded shutdown still waits for code that has just been told to stop.
@@ -103,7 +103,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         if result.is_err() {
             let _ = self.begin_kill();
             self.queue.await_done(None);
-            self.crew.join();
+            self.crew.join(None);
         }
         result
     }
@@ -170,14 +170,37 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         }
     }
 
+    /// As [`perform`](Self::perform), for the timekeeper: a callback that takes its time must not stop
+    /// every other deadline, so that it gets a thread of its own.
+    pub(crate) fn perform_aside(self: &Arc<Self>, mut fx: Effects<R, E>) {
+        let slow = fx.ended.iter().any(|(job, ..)| !job.task().is_brief());
+        let observed = !self.reporter.observers.is_empty();
+        if slow || (observed && !(fx.ended.is_empty() && fx.admitted.is_empty())) {
+            let aside = fx.split_off_endings();
+            let aside = Arc::new(Mutex::new(Some(aside)));
+            let (engine, theirs) = (Arc::clone(self), Arc::clone(&aside));
+            let started = self.crew.start("messenger", move || {
+                let fx = theirs.lock().take();
+                fx.into_iter().for_each(|fx| engine.perform(fx));
+            });
+            if started.is_err() {
+                let fx = aside.lock().take();
+                fx.into_iter().for_each(|fx| self.perform(fx));
+            }
+        }
+        self.perform(fx);
+    }
+
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
         let Effects { wake, ended, cancel, admitted, news } = fx;
-        // First, so that a log does not say "stopped" before "stopping".
-        for item in news {
-            self.tell(item);
-        }
         for thread in wake {
             thread.unpark();
+        }
+        for (token, why) in cancel {
+            // A waker of the user's may run in here.
+            if let Err(panic) = on_behalf(self.identity(), || token.cancel_because(why)) {
+                self.reporter.panicked("a waker", panic);
+            }
         }
         for task in admitted {
             self.reporter.arrival(self.clock.now());
@@ -190,11 +213,8 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                 priority,
             });
         }
-        for (token, why) in cancel {
-            // A waker of the user's may run in here.
-            if let Err(panic) = on_behalf(self.identity(), || token.cancel_because(why)) {
-                self.reporter.panicked("a waker", panic);
-            }
+        for item in news {
+            self.tell(item);
         }
         for (job, error, accepted) in ended {
             if accepted {
@@ -265,6 +285,11 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let job = Job::new(Arc::clone(task) as Arc<dyn Runnable<R, E>>);
         let sequence = self.reporter.reserve_sequence();
         let mut fx = Effects::new();
+        // A task that waits for room in its own manager could wait for itself.
+        let mode = match mode {
+            Mode::Wait if is_working_for(self.identity()) => Mode::Inside,
+            other => other,
+        };
         let submitted = self.queue.submit(job, mode, ticket.queued_at, sequence, &mut fx);
         self.perform(fx);
         match submitted {
@@ -343,7 +368,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         attempts: u32,
         times: TaskLifecycleTimestamps,
     ) {
-        let ending = ending(ran, settled, attempts);
+        let ending = ending(self.identity(), ran, settled, attempts);
         let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
         let ticket = job.ticket();
         let name = ticket.settings.name();
@@ -360,7 +385,13 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let queued_at = self.clock.now();
         let sequence = self.reporter.reserve_sequence();
         let mut fx = Effects::new();
-        let borrowed = self.queue.borrow(settings, queued_at, sequence, &mut fx);
+        let borrowed = self.queue.borrow(
+            settings,
+            is_working_for(self.identity()),
+            queued_at,
+            sequence,
+            &mut fx,
+        );
         self.perform(fx);
         let (loan, started) = match borrowed {
             Borrowed::Refused(reason) => {
@@ -412,12 +443,12 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                 self.queue.give_back(loan, settings, Attempted { case, delay, finished }, &mut fx);
             self.perform(fx);
             let Some(claim) = returned.claim else {
-                let ending = ending(ran, returned.settled, attempts);
+                let ending = ending(self.identity(), ran, returned.settled, attempts);
                 let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
                 self.tell_end(id, name, outcome, Some(times));
                 return ending.map(|()| value.expect("what went well has a value"));
             };
-            discard(ran);
+            discard_for(self.identity(), ran);
             self.reporter.retry();
             self.reporter.emit(|sequence| Event::TaskRetried {
                 sequence,
@@ -579,7 +610,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let cancelled = self.queue.guest_why(&guest).or_else(|| lease.token.why());
         let case = Case { cancelled, ..self.case(&ran, settings, false, 1) };
         let Verdict { task, condemned } = settle(case);
-        let ending = ending(ran, task, 1);
+        let ending = ending(self.identity(), ran, task, 1);
         let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
         let back = if pooled {
             Some((lease, condemned))
@@ -615,6 +646,14 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         limit: Option<Duration>,
     ) -> Result<ShutdownReport, ShutdownError> {
         self.begin_stop()?;
+        if is_working_for(self.identity())
+            && let Some(limit) = limit
+        {
+            // Nobody waits here for the limit to pass, so the timekeeper does.
+            let mut fx = Effects::new();
+            self.queue.kill_later(self.clock.now().checked_add(limit), &mut fx);
+            self.perform(fx);
+        }
         if !is_working_for(self.identity()) && !self.wait_and_join(limit) {
             // A kill that came from elsewhere meanwhile does as well.
             let _ = self.begin_kill();
@@ -645,7 +684,8 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     fn wait_and_join(&self, limit: Option<Duration>) -> bool {
         let done = self.queue.await_done(limit);
         if done {
-            self.crew.join();
+            // A callback may still hold a thread up: a bounded shutdown does not wait for that either.
+            self.crew.join(limit.map(|_| GRACE));
         }
         done
     }
@@ -705,7 +745,12 @@ pub(crate) fn refusal<E>(reason: RejectReason) -> TaskError<E> {
 }
 
 /// The task's end in the caller's words.
-fn ending<E>(ran: Ran<E>, settled: Settled, attempts: u32) -> Result<(), TaskError<E>> {
+fn ending<E>(
+    manager: usize,
+    ran: Ran<E>,
+    settled: Settled,
+    attempts: u32,
+) -> Result<(), TaskError<E>> {
     let Settled::Ends(outcome) = settled else {
         unreachable!("a task that runs again has no ending yet");
     };
@@ -713,11 +758,11 @@ fn ending<E>(ran: Ran<E>, settled: Settled, attempts: u32) -> Result<(), TaskErr
         (Ran::Well, _) => Ok(()),
         (Ran::Panicked(panic), _) => Err(TaskError::Panicked(panic)),
         (Ran::Wrong(error), Outcome::Cancelled) => {
-            discard(error);
+            discard_for(manager, error);
             Err(TaskError::Cancelled)
         }
         (Ran::Wrong(error), Outcome::TimedOut) => {
-            discard(error);
+            discard_for(manager, error);
             Err(TaskError::TimedOut)
         }
         (Ran::Wrong(source), Outcome::RetriesExhausted) => {

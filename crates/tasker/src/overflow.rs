@@ -5,7 +5,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Overflow {
     /// The submitter waits until there is room. The default: nothing is lost and the producer is slowed
-    /// down to the pace of the workers.
+    /// down to the pace of the workers. A task that submits to its own manager does not wait: it could be
+    /// waiting for itself, so that what it submits goes above the capacity.
     #[default]
     Wait,
     /// The new task ends as [`TaskError::QueueFull`](crate::TaskError::QueueFull).

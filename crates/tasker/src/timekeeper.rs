@@ -17,7 +17,7 @@ pub(crate) fn keep_time<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>
         if !fx.is_empty() {
             // A callback or an observer may run in here and use up a wake-up that came meanwhile: look
             // again before sleeping.
-            engine.perform(fx);
+            engine.perform_aside(fx);
             continue;
         }
         match timetable {

@@ -25,7 +25,7 @@ fn idle_seat(queue: &Queue<u32, ()>) -> usize {
 fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
     let settings = Settings::default();
     let mut fx = Effects::new();
-    let borrowed = queue.borrow(&settings, now(), 0, &mut fx);
+    let borrowed = queue.borrow(&settings, false, now(), 0, &mut fx);
     perform(fx);
     let mut loan = match borrowed {
         Borrowed::Loan(loan) => loan,

@@ -96,6 +96,10 @@ impl Runnable<u32, ()> for Counted {
         &self.ticket
     }
 
+    fn is_brief(&self) -> bool {
+        true
+    }
+
     fn attempt(&self, _: &TaskContext, _: &mut u32) -> Ran<()> {
         self.ran.fetch_add(1, Ordering::SeqCst);
         Ran::Well

@@ -85,7 +85,8 @@ impl<E> Claim<E> {
 
     /// Whether it still waits for its resource, having been accepted.
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self.status, Status::Waiting) && !matches!(self.place, Place::Outside(_))
+        matches!(self.status, Status::Waiting)
+            && matches!(self.place, Place::Lane(_) | Place::Delayed(_))
     }
 
     pub(crate) fn grant(&mut self, seat: usize) {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::due::Due;
 use super::{Effects, News, Queue, State};
 use crate::cancel::Why;
 use crate::clock::real_now;
@@ -37,8 +38,22 @@ impl<R, E> Queue<R, E> {
         now: Instant,
         fx: &mut Effects<R, E>,
     ) -> Result<(), ShutdownError> {
-        let mut state = self.lock();
-        let state = &mut *state;
+        self.kill(&mut self.lock(), now, fx)
+    }
+
+    /// A kill at a later time, if it is still allowed then.
+    pub(crate) fn kill_later(&self, at: Option<Instant>, fx: &mut Effects<R, E>) {
+        if let Some(at) = at {
+            self.lock().appoint(at, Due::Kill, fx);
+        }
+    }
+
+    pub(super) fn kill(
+        &self,
+        state: &mut State<R, E>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Result<(), ShutdownError> {
         may_kill(state.phase)?;
         state.enter(Phase::Killed, now, fx);
         for who in state.take_all_waiting(now) {

@@ -7,6 +7,12 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Appointment(Instant, u64);
 
+impl Appointment {
+    pub(crate) fn is_due(self, now: Instant) -> bool {
+        self.0 <= now
+    }
+}
+
 /// Things that are to happen at their times, in order; one that is no longer wanted is taken out.
 #[derive(Debug)]
 pub(crate) struct Agenda<T> {

@@ -51,6 +51,9 @@ impl<T> Entry<T> {
 pub(crate) enum Mode {
     /// It waits for room where the overflow rule says so.
     Wait,
+    /// As `Wait`, from inside a task of the same manager: it goes above the capacity rather than wait
+    /// for room that only its own end may make.
+    Inside,
     /// It never waits for room.
     Try,
     /// It goes ahead of every lane, outside the capacity.
@@ -104,7 +107,8 @@ impl<R, E> Queue<R, E> {
         let level = if urgent { URGENT } else { job.ticket().settings.priority.level() };
         let start_within = job.ticket().settings.start_within;
         let until = start_within.and_then(|limit| job.ticket().queued_at.checked_add(limit));
-        let room = urgent || state.make_room(level, now, fx);
+        let above = mode == Mode::Inside && state.rules.overflow == Overflow::Wait;
+        let room = urgent || above || state.make_room(level, now, fx);
         if !room {
             if mode == Mode::Try || state.rules.overflow != Overflow::Wait {
                 return Submitted::Refused(job, RejectReason::QueueFull);
@@ -135,10 +139,11 @@ impl<R, E> Queue<R, E> {
         Submitted::Accepted
     }
 
-    /// Gives a blocking caller a resource, or a place in its lane.
+    /// Gives a blocking caller a resource, or a place in its lane. `inside` as in [`Mode::Inside`].
     pub(crate) fn borrow(
         &self,
         settings: &Settings,
+        inside: bool,
         now: Instant,
         sequence: u64,
         fx: &mut Effects<R, E>,
@@ -154,7 +159,8 @@ impl<R, E> Queue<R, E> {
             state.tally.accepted += 1;
             return Borrowed::Loan(state.take_loan(id, settings, now, fx));
         }
-        let room = state.make_room(level, now, fx);
+        let above = inside && state.rules.overflow == Overflow::Wait;
+        let room = above || state.make_room(level, now, fx);
         if !room && state.rules.overflow != Overflow::Wait {
             return Borrowed::Refused(RejectReason::QueueFull);
         }

@@ -31,6 +31,8 @@ pub(crate) enum Due {
     Refill,
     /// A look at the load.
     Tick,
+    /// The limit of a stop that was begun from inside a task.
+    Kill,
     /// A placeholder while its owner finds its place.
     Nothing,
 }
@@ -47,7 +49,12 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
         while let Some(due) = state.agenda.pop_due(now) {
-            state.happens(due, now, fx);
+            match due {
+                Due::Kill => {
+                    let _ = self.kill(state, now, fx); // refused where it is over already
+                }
+                due => state.happens(due, now, fx),
+            }
         }
         match (state.done, state.agenda.next_at()) {
             (Some(_), _) => Timetable::Over,
@@ -106,7 +113,7 @@ impl<R, E> State<R, E> {
                 let next = if is_job { Next::Job(spot) } else { Next::Claim(spot) };
                 self.turn_away(next, TaskError::Expired, fx);
             }
-            Due::Expire(..) | Due::Nothing => {}
+            Due::Expire(..) | Due::Nothing | Due::Kill => {}
             Due::Timeout(seat) => {
                 self.seats[seat].running.timeout = None;
                 self.cancel_seat(seat, Why::TimedOut, fx);

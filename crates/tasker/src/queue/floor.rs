@@ -60,6 +60,9 @@ impl<R, E> State<R, E> {
                         self.admit(now, fx);
                         self.roster.set(seat, Condition::Busy);
                         self.begin(seat, &job, now, fx);
+                        if self.roster.idle() > 0 {
+                            self.floor(now, fx); // a claim that expired above may have kept a job waiting
+                        }
                         return Some(Order::Run(job));
                     }
                 }
@@ -82,6 +85,19 @@ impl<R, E> State<R, E> {
                 }
             }
         }
+    }
+
+    /// Ends the jobs that have expired at the front and lets in who waits for room.
+    pub(crate) fn clear_the_way(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        while let Some(Next::Job(spot)) = self.lanes.next() {
+            let expiry = self.lanes.job(spot).and_then(Entry::expiry);
+            if !expiry.is_some_and(|expiry| expiry.is_due(now)) {
+                break;
+            }
+            let who = self.unqueue(Next::Job(spot), now);
+            self.end(who, TaskError::Expired, fx);
+        }
+        self.admit(now, fx);
     }
 
     /// Restores what must hold whenever the lock is free: whoever waits for room and has it is in a

@@ -21,6 +21,8 @@ pub(crate) enum Ran<E> {
 /// A task with its closure and its caller behind it.
 pub(crate) trait Runnable<R, E>: Send + Sync {
     fn ticket(&self) -> &Ticket;
+    /// Whether delivering runs no code of the user's.
+    fn is_brief(&self) -> bool;
     /// Runs the closure once. Panics are caught inside.
     fn attempt(&self, cx: &TaskContext, resource: &mut R) -> Ran<E>;
     /// Drops the closure, then tells the caller. `Ok` delivers what the last attempt returned.

@@ -229,6 +229,23 @@ impl<R, E> Effects<R, E> {
             && self.news.is_empty()
     }
 
+    /// Whether carrying it out can run code of the user's.
+    fn runs_user_code(&self) -> bool {
+        !(self.ended.is_empty()
+            && self.cancel.is_empty()
+            && self.admitted.is_empty()
+            && self.news.is_empty())
+    }
+
+    /// Takes out what tells callers and watchers of single tasks.
+    pub(crate) fn split_off_endings(&mut self) -> Self {
+        Self {
+            ended: std::mem::take(&mut self.ended),
+            admitted: std::mem::take(&mut self.admitted),
+            ..Self::new()
+        }
+    }
+
     fn wake(&mut self, thread: Option<&Thread>) {
         self.wake.extend(thread.cloned());
     }

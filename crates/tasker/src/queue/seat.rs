@@ -70,10 +70,19 @@ impl<R, E> Queue<R, E> {
         clock: impl Fn() -> Instant,
         mut perform: impl FnMut(Effects<R, E>),
     ) -> (Order<R, E>, Instant) {
-        let mut fx = Effects::new();
-        let immediate = {
-            let mut state = self.lock();
-            let state = &mut *state;
+        // As long as there is user code to run (a callback of a task that has expired, an observer), the
+        // worker does not rest: a task given to it meanwhile would wait for that code.
+        let immediate = loop {
+            let mut fx = Effects::new();
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            state.clear_the_way(now, &mut fx);
+            if fx.runs_user_code() {
+                drop(guard);
+                perform(fx);
+                now = clock();
+                continue;
+            }
             if let Some(lease) = held.take_if(|_| state.rules.lends) {
                 state.shelf.put(seat, lease);
             }
@@ -81,9 +90,10 @@ impl<R, E> Queue<R, E> {
             if order.is_some() {
                 state.pick_up(seat, held);
             }
-            order
+            drop(guard);
+            perform(fx);
+            break order;
         };
-        perform(fx);
         if let Some(order) = immediate {
             return (order, now);
         }

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::event::Owner;
 use crate::queue::{Chore, Effects};
 use crate::retry::backoff::Backoff;
-use crate::worker::attempt::discard;
+use crate::worker::attempt::discard_for;
 
 /// Runs until the manager is over and the pool is empty.
 pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>>) {
@@ -27,7 +27,7 @@ pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R,
                     }
                     Err(failure) => {
                         failures += 1;
-                        discard(failure);
+                        discard_for(engine.identity(), failure);
                         let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
                         let mut fx = Effects::new();
                         engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);

@@ -8,7 +8,7 @@ use crate::logger::Level;
 use crate::outcome::Panic;
 use crate::reporter::Reporter;
 use crate::sync::Ordering;
-use crate::worker::attempt::{discard, on_behalf};
+use crate::worker::attempt::{discard_for, on_behalf};
 
 /// Why there is no resource.
 pub(crate) enum Failure<E> {
@@ -64,7 +64,7 @@ impl<R, E> Hooks<R, E> {
         let failed = match on_behalf(reporter.identity(), || (self.destroy)(resource)) {
             Ok(Ok(())) => false,
             Ok(Err(error)) => {
-                discard(error);
+                discard_for(reporter.identity(), error);
                 reporter.log(Level::Warn, format_args!("on_destroy failed for {owner}"));
                 true
             }

@@ -34,15 +34,25 @@ pub(crate) fn discard<T>(value: T) {
 
 /// As [`contain`], while the thread remembers that it works for `manager`.
 pub(crate) fn on_behalf<T>(manager: usize, code: impl FnOnce() -> T) -> Result<T, Panic> {
-    WORKING_FOR.with_borrow_mut(|stack| stack.push(manager));
+    // While a thread ends, its thread-locals may be gone already: then nothing is remembered.
+    let noted = WORKING_FOR.try_with(|stack| stack.borrow_mut().push(manager)).is_ok();
     let result = contain(code);
-    WORKING_FOR.with_borrow_mut(Vec::pop);
+    if noted {
+        let _ = WORKING_FOR.try_with(|stack| stack.borrow_mut().pop());
+    }
     result
+}
+
+/// As [`discard`], on behalf of `manager`: what is dropped may call it.
+pub(crate) fn discard_for<T>(manager: usize, value: T) {
+    if let Err(panic) = on_behalf(manager, || drop(value)) {
+        discard(panic);
+    }
 }
 
 /// Whether this thread is in the middle of user code of `manager`.
 pub(crate) fn is_working_for(manager: usize) -> bool {
-    WORKING_FOR.with_borrow(|stack| stack.contains(&manager))
+    WORKING_FOR.try_with(|stack| stack.borrow().contains(&manager)).unwrap_or(false)
 }
 
 /// Runs one attempt of a task.

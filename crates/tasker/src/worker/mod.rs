@@ -17,7 +17,7 @@ use crate::queue::{AfterFailure, Attempted, Effects, Order};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::retry::backoff::Backoff;
-use attempt::discard;
+use attempt::{discard, discard_for};
 
 /// A worker on its own thread.
 pub(crate) struct Worker<R, E> {
@@ -122,6 +122,8 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             settle::Went::Wrong { healthy: false } => engine.reporter.reserve_sequence(),
             _ => 0,
         };
+        // A delivery that runs code of the user's takes time that is not the next task's.
+        let brief = job.task().is_brief() && engine.reporter.observers.is_empty();
         let mut fx = Effects::new();
         let settlement = engine.queue.settle_job(
             self.seat,
@@ -136,7 +138,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
                 engine.conclude(job, ran, settlement.verdict.task, attempt, times);
             }
             None => {
-                discard(ran);
+                discard_for(engine.identity(), ran);
                 engine.reporter.retry();
                 engine.reporter.emit_at(retried, |sequence| Event::TaskRetried {
                     sequence,
@@ -147,7 +149,8 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
                 });
             }
         }
-        (settlement.verdict.condemned, finished)
+        let now = if brief { finished } else { engine.clock.now() };
+        (settlement.verdict.condemned, now)
     }
 
     fn replace(&mut self, reason: DestroyReason) {
@@ -185,11 +188,11 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             self.engine.perform(fx);
             match after {
                 AfterFailure::Retry => {
-                    discard(failure);
+                    discard_for(self.engine.identity(), failure);
                     self.engine.queue.await_retry(self.seat);
                 }
                 AfterFailure::Leave => {
-                    discard(failure);
+                    discard_for(self.engine.identity(), failure);
                     break;
                 }
                 AfterFailure::End(who) => {
