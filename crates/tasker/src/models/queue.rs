@@ -18,7 +18,8 @@ fn work(queue: &Queue<u32, ()>, seat: usize) {
     let token = queue.equipped(seat);
     let mut held = Some(Lease::new(0, token));
     loop {
-        let (order, _) = queue.next(seat, &mut held, now(), now, perform);
+        let checked_in = queue.check_in(seat, &mut held, now(), now, perform);
+        let (order, _) = checked_in.unwrap_or_else(|| queue.await_order(seat, &mut held, now));
         match order {
             Order::Run(job) => {
                 let lease = held.as_mut().unwrap();

@@ -192,11 +192,14 @@ impl<R, E> Queue<R, E> {
                     state.reserve_missing += 1;
                     return Chore::Destroy(lease, reason);
                 }
-                if state.drained() && state.guests.is_empty() {
-                    return match state.shelf.reserve().pop() {
-                        Some(lease) => Chore::Destroy(lease, DestroyReason::Shutdown),
-                        None => Chore::Leave,
-                    };
+                if state.drained() {
+                    // What a guest still uses comes back, or is condemned; the rest need not wait for it.
+                    if let Some(lease) = state.shelf.reserve().pop() {
+                        return Chore::Destroy(lease, DestroyReason::Shutdown);
+                    }
+                    if state.guests.is_empty() {
+                        return Chore::Leave;
+                    }
                 }
                 let may_create =
                     state.built && state.phase == Phase::Running && state.steward_retry.is_none();

@@ -59,20 +59,20 @@ impl<R, E> Queue<R, E> {
         self.lock().seats[seat].thread = Some(Thread::current());
     }
 
-    /// The worker has nothing in hand but its resource: the next task, or a rest until there is one.
+    /// The worker has nothing in hand but its resource: its next order, or `None` if it rests from now on.
     ///
-    /// On return `held` is the resource again, unless it was never given away.
-    pub(crate) fn next(
+    /// With an order `held` is the resource; at rest it may lie on the shelf.
+    pub(crate) fn check_in(
         &self,
         seat: usize,
         held: &mut Option<Lease<R>>,
         mut now: Instant,
         clock: impl Fn() -> Instant,
         mut perform: impl FnMut(Effects<R, E>),
-    ) -> (Order<R, E>, Instant) {
+    ) -> Option<(Order<R, E>, Instant)> {
         // As long as there is user code to run (a callback of a task that has expired, an observer), the
         // worker does not rest: a task given to it meanwhile would wait for that code.
-        let immediate = loop {
+        loop {
             let mut fx = Effects::new();
             let mut guard = self.lock();
             let state = &mut *guard;
@@ -92,11 +92,17 @@ impl<R, E> Queue<R, E> {
             }
             drop(guard);
             perform(fx);
-            break order;
-        };
-        if let Some(order) = immediate {
-            return (order, now);
+            return order.map(|order| started(order, now));
         }
+    }
+
+    /// A resting worker sleeps until it is given an order.
+    pub(crate) fn await_order(
+        &self,
+        seat: usize,
+        held: &mut Option<Lease<R>>,
+        clock: impl Fn() -> Instant,
+    ) -> (Order<R, E>, Instant) {
         loop {
             let order = {
                 let mut state = self.lock();
@@ -107,12 +113,7 @@ impl<R, E> Queue<R, E> {
                 order
             };
             match order {
-                Some(order) => {
-                    if matches!(order, Order::Run(_)) {
-                        now = clock();
-                    }
-                    return (order, now);
-                }
+                Some(order) => return started(order, clock()),
                 None => park(),
             }
         }
@@ -259,6 +260,16 @@ impl<R, E> Queue<R, E> {
         self.check_done(state, now, fx);
         state.watch(now, fx);
     }
+}
+
+/// An order with the time from which it counts: a task that was submitted after the worker last read the
+/// clock has not started before.
+fn started<R, E>(order: Order<R, E>, now: Instant) -> (Order<R, E>, Instant) {
+    let at = match &order {
+        Order::Run(job) => now.max(job.ticket().queued_at),
+        Order::Replace(_) | Order::Leave(_) => now,
+    };
+    (order, at)
 }
 
 impl<R, E> State<R, E> {

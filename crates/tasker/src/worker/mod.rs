@@ -18,6 +18,7 @@ use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::retry::backoff::Backoff;
 use attempt::{discard, discard_for};
+use settle::Case;
 
 /// A worker on its own thread.
 pub(crate) struct Worker<R, E> {
@@ -25,11 +26,15 @@ pub(crate) struct Worker<R, E> {
     seat: usize,
     number: usize,
     held: Option<Lease<R>>,
+    /// At rest: the resource may lie on the shelf.
+    rests: bool,
+    /// An order that came while the worker was still being built.
+    order: Option<(Order<R, E>, Instant)>,
 }
 
 impl<R: 'static, E: Send + 'static> Worker<R, E> {
     pub(crate) fn new(engine: Arc<Engine<R, E>>, seat: usize, number: usize) -> Self {
-        Self { engine, seat, number, held: None }
+        Self { engine, seat, number, held: None, rests: false, order: None }
     }
 
     /// Runs until the worker is told to leave. A base worker makes its first resource while the manager
@@ -42,7 +47,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             Some(building) => self.build(building),
             None => self.recover(),
         }
-        while self.held.is_some() {
+        while self.has_resource() {
             self.serve();
         }
         let mut fx = Effects::new();
@@ -67,21 +72,48 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
                 building.failed(failure);
             }
         }
+        if self.has_resource() {
+            // Before its part is done, so that the workers of a new manager are idle.
+            self.check_in(self.engine.clock.now());
+        }
         building.part_done();
+    }
+
+    fn has_resource(&self) -> bool {
+        self.held.is_some() || self.rests
+    }
+
+    fn check_in(&mut self, now: Instant) {
+        let engine = &self.engine;
+        let clock = || engine.clock.now();
+        self.order =
+            engine.queue.check_in(self.seat, &mut self.held, now, clock, |fx| engine.perform(fx));
+        self.rests = self.order.is_none();
+    }
+
+    /// The next order, after a rest if there is none yet.
+    fn next(&mut self) -> (Order<R, E>, Instant) {
+        let engine = &self.engine;
+        let order = self.order.take().unwrap_or_else(|| {
+            engine.queue.await_order(self.seat, &mut self.held, || engine.clock.now())
+        });
+        self.rests = false;
+        order
     }
 
     /// Takes orders until one of them leaves the worker without a resource.
     fn serve(&mut self) {
-        let mut now = self.engine.clock.now();
+        let mut now = None; // when the last attempt ended, where that is still the present
         loop {
-            let engine = &self.engine;
-            let clock = || engine.clock.now();
-            let (order, at) =
-                engine.queue.next(self.seat, &mut self.held, now, clock, |fx| engine.perform(fx));
+            if !self.rests && self.order.is_none() {
+                let now = now.take().unwrap_or_else(|| self.engine.clock.now());
+                self.check_in(now);
+            }
+            let (order, at) = self.next();
             match order {
                 Order::Run(job) => {
-                    let condemned;
-                    (condemned, now) = self.run_task(job, at);
+                    let (condemned, ended) = self.run_task(job, at);
+                    now = Some(ended);
                     if let Some(reason) = condemned {
                         return self.replace(reason);
                     }
@@ -117,11 +149,14 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let case = engine.case(&ran, &settings, ticket.may_run_again, attempt);
         let delay = engine.retry_delay(case);
         ticket.set_last_if_retrying(case, times);
-        // Before the task can start again elsewhere.
-        let retried = match case.went {
-            settle::Went::Wrong { healthy: false } => engine.reporter.reserve_sequence(),
-            _ => 0,
-        };
+        // Before the task can start, or even end, elsewhere. (If it is cancelled at this very moment it ends
+        // here after all, with one retry too many counted.)
+        let cancelled = lease.token.why();
+        let retries = settle::settle(Case { cancelled, ..case }).task == settle::Settled::RunsAgain;
+        let retried = if retries { engine.reporter.reserve_sequence() } else { 0 };
+        if retries {
+            engine.reporter.retry();
+        }
         // A delivery that runs code of the user's takes time that is not the next task's.
         let brief = job.task().is_brief() && engine.reporter.observers.is_empty();
         let mut fx = Effects::new();
@@ -139,7 +174,6 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             }
             None => {
                 discard_for(engine.identity(), ran);
-                engine.reporter.retry();
                 engine.reporter.emit_at(retried, |sequence| Event::TaskRetried {
                     sequence,
                     id,

@@ -1,0 +1,40 @@
+//! What the library promises, as tests: a module for each behaviour; this list is the table of contents.
+//!
+//! Every test says which promise of `design/api.md` it holds. None of them sleeps: they wait for
+//! events, open gates, and move a clock by hand.
+
+#![expect(clippy::disallowed_methods, reason = "tests start threads of their own")]
+
+mod support; // gates, a resource kit that fails on order, an observer that remembers
+
+mod building; // building a manager
+mod cap; // 2: a cap is a cap
+mod creation; // 3: created once, destroyed once
+mod endings; // 1: one ending
+mod errors; // 7: a healthy error is the task's own
+mod once; // 5: once means once
+mod panics; // 8: panics are contained
+mod priority; // 4: strict priority, first in, first out within
+mod recovery; // 9: workers come back
+mod reference_faults; // what is known to be wrong in the reference
+mod retry; // 6: retry
+
+mod after_shutdown; // 12: after either
+mod cancelling; // 17: cancellation
+mod killing; // 11: kill
+mod lending; // 18: lending changes nothing but the thread
+mod metrics; // 14, 15: metrics are cheap for ever, and who observes does not decide
+mod parents; // 13: the parent token, and the last clone
+mod stopping; // 10: stop
+
+// Small print.
+mod capacity; // a queue with a limit
+mod events; // their order, and what observers may do
+mod expiry; // `start_within`
+mod handles; // to be waited on, polled, asked, or dropped
+mod properties; // random programs over several threads
+mod reports; // of shutdowns: they add up, with stragglers and without
+mod run_task; // a pooled resource, an idle worker's, or a temporary one
+mod stats; // the numbers of one moment
+mod threads; // their names, and that none is left behind
+mod types; // what may go where

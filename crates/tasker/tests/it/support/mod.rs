@@ -1,0 +1,25 @@
+//! What the tests share: gates instead of sleeps, resources that fail on order, an observer that remembers.
+//!
+//! Nothing in here waits for ever: whatever takes longer than [`LIMIT`] fails the test.
+
+mod busy;
+mod doors;
+mod gate;
+mod kit;
+mod recorder;
+mod reluctant;
+mod report;
+mod time;
+mod watch;
+mod within;
+
+pub(crate) use busy::Busy;
+pub(crate) use doors::{Door, Manager, block_on};
+pub(crate) use gate::Gate;
+pub(crate) use kit::{Fault, Kit, Res};
+pub(crate) use recorder::{Recorder, What};
+pub(crate) use reluctant::Reluctant;
+pub(crate) use report::assert_complete;
+pub(crate) use time::pass;
+pub(crate) use watch::{assert_adds_up, begin_kill, begin_stop, eventually, occupy, report_of};
+pub(crate) use within::{LIMIT, on_every_door, on_every_manager, within};

@@ -1,0 +1,16 @@
+//! An error that can hold up whoever drops it.
+
+use super::Gate;
+
+/// An error whose drop waits at a gate, if it has one: it stops a thread of the manager where nothing
+/// else could.
+#[derive(Debug)]
+pub(crate) struct Reluctant(pub(crate) Option<Gate>);
+
+impl Drop for Reluctant {
+    fn drop(&mut self) {
+        if let Some(gate) = self.0.take() {
+            gate.wait();
+        }
+    }
+}
