@@ -100,6 +100,7 @@ mod tests {
             Ok(())
         });
         let thread = scoped(task, false, |scoped| {
+            #[expect(clippy::disallowed_methods, reason = "stands in for a worker")]
             std::thread::spawn(move || {
                 let mut scoped = scoped;
                 let context = crate::context::TaskContext {

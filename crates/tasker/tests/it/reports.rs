@@ -193,7 +193,9 @@ fn a_bounded_shutdown_reports_stragglers_and_what_they_hold() {
             assert_eq!(straggler.id, stubborn.id());
             assert_eq!(straggler.name.as_deref(), Some("stubborn"));
             assert_eq!(straggler.running_for, HOUR);
-            assert_eq!((report.resources_created, report.resources_destroyed), (3, 2), "{report}");
+            // How many of the others are destroyed by now depends on the machine; all of them will be.
+            assert!(report.resources_created == 3 && report.resources_destroyed <= 2, "{report}");
+            kit.wait_until(|counts| counts.destroyed == 2);
             gate.open();
             assert_eq!(stubborn.wait().unwrap(), "returned at last");
             kit.wait_until(|counts| counts.live == 0);
@@ -220,7 +222,8 @@ fn a_blocked_callers_task_can_be_a_straggler() {
         let report = manager.kill_within(SHORT).unwrap();
         assert_adds_up(&report);
         assert_eq!((report.accepted, report.stragglers.len()), (1, 1), "{report:?}");
-        assert_eq!((report.resources_created, report.resources_destroyed), (2, 1), "{report}");
+        assert!(report.resources_created == 2 && report.resources_destroyed <= 1, "{report}");
+        kit.wait_until(|counts| counts.destroyed == 1);
         gate.open();
         assert!(blocked.join().unwrap().is_ok());
         kit.wait_until(|counts| counts.live == 0);
@@ -246,13 +249,14 @@ fn a_straggling_run_task_holds_no_more_than_its_own_resource() {
             });
             gate.await_arrivals(1);
             let report = manager.kill_within(SHORT).unwrap();
+            assert_adds_up(&report);
+            assert_eq!(report.stragglers.len(), 1, "{report:?}");
+            assert!(report.resources_created == 4 && report.resources_destroyed <= 3, "{report}");
+            kit.wait_until(|counts| counts.destroyed == 3); // although it has not returned
             gate.open();
             assert!(urgent.join().unwrap().is_ok());
             kit.wait_until(|counts| counts.live == 0);
             kit.assert_all_destroyed_once();
-            assert_adds_up(&report);
-            assert_eq!(report.stragglers.len(), 1, "{report:?}");
-            assert_eq!((report.resources_created, report.resources_destroyed), (4, 3), "{report}");
         }
     });
 }
