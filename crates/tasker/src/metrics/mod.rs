@@ -24,7 +24,8 @@ use crate::clock;
 /// figures elsewhere.
 ///
 /// A manager calls it on the threads that submit and finish tasks, many at once, so an
-/// implementation must be quick and must not block. It never changes what the manager does.
+/// implementation must be quick and must not block. It never changes what the manager does; above all
+/// it must not stop or kill the manager that calls it, which would wait for itself.
 ///
 /// Each accepted task is one arrival. A task that has started is at its end one completion or one
 /// failure, with the times of its last attempt; a task that never started is neither.
