@@ -101,7 +101,7 @@ fn a_kill_waits_for_code_that_does_not_look_at_its_context() {
             .task_once(move |cx, _| {
                 wait.wait();
                 flag.store(true, Ordering::SeqCst);
-                Ok(cx.is_cancelled())
+                Ok(cx.token().wait_timeout(LIMIT))
             })
             .submit();
         gate.await_arrivals(1);

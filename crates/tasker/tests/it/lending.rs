@@ -72,11 +72,13 @@ fn nothing_is_lent_by_a_local_manager_or_without_lending() {
             let me = thread::current().id();
             let home = |_: &_, res: &mut Res| Ok((thread::current().id(), res.is_at_home()));
             for _ in 0..20 {
+                // Where nobody is idle `run_task` makes a resource of its own.
+                eventually("somebody is idle", || manager.stats().idle_workers > 0);
                 let outcomes = [
+                    manager.run_task(home),
                     manager.queue_task(home),
                     manager.queue_task_once(home),
                     manager.queue_task_with_priority(home),
-                    manager.run_task(home),
                     manager.task(home).submit().wait(),
                 ];
                 for outcome in outcomes {

@@ -32,6 +32,7 @@ mod capacity; // a queue with a limit
 mod events; // their order, and what observers may do
 mod expiry; // `start_within`
 mod handles; // to be waited on, polled, asked, or dropped
+mod hard_cases; // bugs of the past that a hostile reading found
 mod properties; // random programs over several threads
 mod reports; // of shutdowns: they add up, with stragglers and without
 mod run_task; // a pooled resource, an idle worker's, or a temporary one

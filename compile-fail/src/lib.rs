@@ -1,0 +1,1 @@
+//! Holds the tests of what must not compile; there is nothing to call here.
