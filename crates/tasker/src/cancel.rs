@@ -64,6 +64,10 @@ impl CancelToken {
     }
 
     /// Cancels the token and wakes everyone who waits for it. Cancelling again changes nothing.
+    ///
+    /// # Panics
+    ///
+    /// A waker's panic goes on to the caller, after every other waiter has been woken.
     pub fn cancel(&self) {
         self.cancel_because(Why::Cancelled);
     }
@@ -144,6 +148,18 @@ impl CancelToken {
     }
 
     /// A future that ends when the token is cancelled.
+    ///
+    /// ```
+    /// use std::future::Future;
+    /// use std::task::{Context, Waker};
+    ///
+    /// let token = tasker::CancelToken::new();
+    /// let mut stopped = std::pin::pin!(token.cancelled());
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(stopped.as_mut().poll(&mut cx).is_pending());
+    /// token.cancel();
+    /// assert!(stopped.as_mut().poll(&mut cx).is_ready());
+    /// ```
     ///
     /// # Cancel safety
     ///

@@ -57,8 +57,9 @@ impl<R, E> Config<R, E> {
     /// A configuration with `on_create` and the defaults for everything else.
     ///
     /// `on_create` makes one resource. It is called on the thread of the worker that will own the
-    /// resource, on one of these threads for the pool behind `run_task`, and on the caller's thread for
-    /// a temporary one. It may block; it may panic, which is caught. The manager knows nothing of `E`, so
+    /// resource, and on the caller's thread for a temporary one. The pool's resources are made on the
+    /// workers' threads while the manager is built, later on the steward's (`{thread_name}-steward`).
+    /// It may block; it may panic, which is caught. The manager knows nothing of `E`, so
     /// that its own messages do not say *why* a creation failed: log that here.
     pub fn new(on_create: impl Fn() -> Result<R, E> + Send + Sync + 'static) -> Self {
         Self {
@@ -117,6 +118,15 @@ impl<R, E> Config<R, E> {
     ///
     /// Each has a resource of its own, beside those of the pool
     /// ([`resource_pool_size`](Self::resource_pool_size)) and of burst workers.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).max_worker_count(4);
+    /// let stats = TaskManager::new(config)?.stats();
+    /// assert_eq!((stats.base_workers, stats.burst_workers), (1, 0)); // up to 3 more in a burst
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn worker_count(mut self, workers: usize) -> Self {
         self.worker_count = Some(workers);
@@ -126,6 +136,13 @@ impl<R, E> Config<R, E> {
     /// How many workers there may be during a burst, those that are making or destroying their resource
     /// included. Default: twice `worker_count`, because that absorbs a burst without surprising the
     /// backend. Less than `worker_count` is an error; as many switches bursting off.
+    ///
+    /// ```
+    /// use tasker::{BuildError, Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).max_worker_count(0);
+    /// assert!(matches!(TaskManager::new(config), Err(BuildError::MaxBelowWorkers { .. })));
+    /// ```
     #[must_use]
     pub fn max_worker_count(mut self, workers: usize) -> Self {
         self.max_worker_count = Some(workers);
@@ -135,6 +152,16 @@ impl<R, E> Config<R, E> {
     /// How often the load is looked at while there is something to scale. Default: 100 ms, because a
     /// shorter backlog is not worth a resource. A burst worker that had nothing to do for ten intervals
     /// leaves. Zero switches bursting off.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).max_worker_count(4);
+    /// let manager = TaskManager::new(config.burst_interval(Duration::ZERO))?; // stays at one
+    /// assert_eq!(manager.stats().base_workers, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn burst_interval(mut self, interval: Duration) -> Self {
         self.burst_interval = interval;
@@ -143,6 +170,16 @@ impl<R, E> Config<R, E> {
 
     /// How often a task runs again after an unhealthy error. Default: 3, because a resource that was
     /// replaced three times points at the task. 0 means no retry.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskError, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).check_health(|_| false);
+    /// let manager = TaskManager::new(config.max_retries(2))?;
+    /// let failed = manager.queue_task(|_, _| Err::<(), _>("connection reset".to_owned()));
+    /// assert!(matches!(failed, Err(TaskError::RetriesExhausted { attempts: 3, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
@@ -159,6 +196,16 @@ impl<R, E> Config<R, E> {
 
     /// How many resources lie ready for `run_task`, beside those of the workers. Default: as many as
     /// `worker_count`, because urgent work should not wait for a creation. 0 means no pool.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).resource_pool_size(2);
+    /// let manager = TaskManager::new(config)?;
+    /// assert_eq!(manager.stats().available_resources, 2);
+    /// assert_eq!(manager.stop()?.resources_created, 3); // one is the worker's
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn resource_pool_size(mut self, size: usize) -> Self {
         self.resource_pool_size = Some(size);
@@ -167,13 +214,31 @@ impl<R, E> Config<R, E> {
 
     /// How many tasks may wait in the lanes. Default: as many as memory holds, because a limit that
     /// nobody chose loses tasks. Retries and `run_task` take no place. Zero is an error.
+    ///
+    /// ```
+    /// use tasker::{Config, RejectReason, TaskManager, TaskStatus};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).max_worker_count(1);
+    /// let manager = TaskManager::new(config.queue_capacity(1))?;
+    /// let busy = manager.task_once(|cx, _| Ok(cx.token().wait())).submit();
+    /// while busy.status() == TaskStatus::Queued {
+    ///     std::thread::yield_now();
+    /// }
+    /// let waiting = manager.task(|_, _| Ok(())).submit();
+    /// let rejected = manager.task(|_, _| Ok(())).try_submit().unwrap_err();
+    /// assert_eq!(rejected.reason(), RejectReason::QueueFull);
+    /// busy.cancel();
+    /// waiting.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn queue_capacity(mut self, tasks: usize) -> Self {
         self.queue_capacity = Some(tasks);
         self
     }
 
-    /// What happens to a task that comes when the queue is full. Default: [`Overflow::Wait`].
+    /// What happens to a task that comes when the queue is full. Default: [`Overflow::Wait`], because it
+    /// loses nothing. [`Overflow`] has an example.
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
@@ -182,17 +247,43 @@ impl<R, E> Config<R, E> {
 
     /// Whether blocking calls may run on their own thread with an idle worker's resource. Default:
     /// yes, because it saves two thread switches a task. Switch it off for resources that must be used
-    /// on one thread although they are `Send`.
+    /// on one thread although they are `Send`; for these also set
+    /// [`resource_pool_size(0)`](Self::resource_pool_size), since pooled ones go to the callers of
+    /// `run_task`.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).lending(false);
+    /// let manager = TaskManager::new(config.resource_pool_size(0))?;
+    /// let ran_on = manager.queue_task(|_, _| Ok(std::thread::current().id()))?;
+    /// assert_ne!(ran_on, std::thread::current().id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn lending(mut self, lending: bool) -> Self {
         self.lending = lending;
         self
     }
 
-    /// A token that starts a graceful stop when it is cancelled. Default: none.
+    /// A token that starts a graceful stop when it is cancelled. Default: none, because
+    /// [`TaskManager::stop`](crate::TaskManager::stop) is enough for a program that holds the manager.
     ///
     /// Nobody is blocked by such a stop; [`TaskManager::join`](crate::TaskManager::join) waits for it and
     /// has the report.
+    ///
+    /// ```
+    /// use tasker::{CancelToken, Config, TaskManager};
+    ///
+    /// let token = CancelToken::new();
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).shutdown_on(token.clone());
+    /// let manager = TaskManager::new(config)?;
+    /// let last = manager.task(|_, _| Ok(7)).submit();
+    /// token.cancel(); // from a signal handler's thread, say
+    /// assert_eq!(manager.join().completed, 1);
+    /// assert_eq!(last.wait()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn shutdown_on(mut self, token: CancelToken) -> Self {
         self.shutdown_on = Some(token);
@@ -200,20 +291,43 @@ impl<R, E> Config<R, E> {
     }
 
     /// Where messages go. Default: [`TracingLogger`], because that is where most programs look.
+    ///
+    /// ```
+    /// use tasker::{Config, NoopLogger, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).logger(NoopLogger);
+    /// assert_eq!(TaskManager::new(config)?.queue_task(|_, _| Ok("no message"))?, "no message");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn logger(mut self, logger: impl Logger) -> Self {
         self.logger = Box::new(logger);
         self
     }
 
-    /// What counts and times the tasks. Default: [`Collector::new`].
+    /// What counts and times the tasks. Default: [`Collector::new`], because it costs little and its
+    /// memory does not grow.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tasker::{Collector, Config, MetricsCollector, TaskManager};
+    ///
+    /// let shared = Arc::new(Collector::new());
+    /// for _ in 0..2 {
+    ///     let config = Config::<(), String>::new(|| Ok(())).worker_count(1).collector(Arc::clone(&shared));
+    ///     TaskManager::new(config)?.queue_task(|_, _| Ok(()))?;
+    /// }
+    /// assert_eq!(shared.metrics().total_tasks_completed, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn collector(mut self, collector: impl MetricsCollector) -> Self {
         self.collector = Box::new(collector);
         self
     }
 
-    /// Adds one that is told every [`Event`](crate::Event). Default: none; any number can be added.
+    /// Adds one that is told every [`Event`](crate::Event). Default: none, because every event costs a
+    /// call; any number can be added.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Box::new(observer));
@@ -221,7 +335,18 @@ impl<R, E> Config<R, E> {
     }
 
     /// The beginning of the threads' names: `-` and the worker's number follow, or `-timekeeper` and
-    /// `-steward` for the two that run no tasks. Default: `tasker`.
+    /// `-steward` for the two that run no tasks. A short-lived `-messenger` tells the ends of expired
+    /// tasks. Default: `tasker`, because a debugger then shows whose threads they are.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).thread_name("db");
+    /// let manager = TaskManager::new(config)?;
+    /// let named = manager.task(|_, _| Ok(std::thread::current().name().map(str::to_owned))).submit();
+    /// assert!(named.wait()?.is_some_and(|name| name.starts_with("db-")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.thread_name = name.into();

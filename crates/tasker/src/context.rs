@@ -67,6 +67,17 @@ impl TaskContext {
     /// With `?` it needs an error that is `From<Cancelled>`; what a cancelled attempt returns is replaced by
     /// the task's outcome anyway, so any error will do: `cx.sleep(time).map_err(|_| MyError::Stopped)?`.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{Cancelled, Config, TaskError, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), Cancelled>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let handle = manager.task(|cx, _| cx.sleep(Duration::from_secs(60))).submit();
+    /// handle.cancel();
+    /// assert!(matches!(handle.wait(), Err(TaskError::Cancelled)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Cancelled`] as soon as the attempt is cancelled.

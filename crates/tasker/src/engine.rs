@@ -438,6 +438,8 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
             let case = self.case(&ran, settings, work.may_run_again(), attempts);
             let delay = self.retry_delay(case);
+            let unhealthy = matches!(case.went, Went::Wrong { healthy: false });
+            let retried = if unhealthy { self.reporter.reserve_sequence() } else { 0 };
             let mut fx = Effects::new();
             let returned =
                 self.queue.give_back(loan, settings, Attempted { case, delay, finished }, &mut fx);
@@ -450,7 +452,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             };
             discard_for(self.identity(), ran);
             self.reporter.retry();
-            self.reporter.emit(|sequence| Event::TaskRetried {
+            self.reporter.emit_at(retried, |sequence| Event::TaskRetried {
                 sequence,
                 id,
                 name,

@@ -6,6 +6,17 @@ use std::fmt;
 use crate::outcome::Panic;
 
 /// Why a manager could not be built. Nothing is left behind: what had been created is destroyed again.
+///
+/// ```
+/// use tasker::{BuildError, Config, TaskManager};
+///
+/// let config = Config::<(), String>::new(|| Err("no route to host".to_owned())).worker_count(1);
+/// let failed = TaskManager::new(config).err();
+/// assert_eq!(failed.and_then(BuildError::into_inner).as_deref(), Some("no route to host"));
+///
+/// let config = Config::<(), String>::new(|| Ok(())).worker_count(0);
+/// assert!(matches!(TaskManager::new(config), Err(BuildError::NoWorkers)));
+/// ```
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum BuildError<E> {
@@ -75,6 +86,15 @@ impl<E: fmt::Debug + fmt::Display> Error for BuildError<E> {
 }
 
 /// Why a shutdown did not begin.
+///
+/// ```
+/// use tasker::{Config, ShutdownError, TaskManager};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// manager.stop()?;
+/// assert_eq!(manager.stop().unwrap_err(), ShutdownError::AlreadyStoppingOrKilled);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ShutdownError {
@@ -106,6 +126,17 @@ pub enum RejectReason {
 
 impl<F> Rejected<F> {
     /// The closure, unharmed.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let closed = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let spare = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// closed.stop()?;
+    /// let rejected = closed.task_once(|_, _| Ok("kept")).try_submit().unwrap_err();
+    /// assert_eq!(spare.task_once(rejected.into_task()).run()?, "kept");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_task(self) -> F {
         self.task
     }

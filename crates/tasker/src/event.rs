@@ -12,47 +12,127 @@ use crate::task::{Priority, TaskId};
 /// deliver their own events, so sort by it to see the order in which things happened.
 #[non_exhaustive]
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the fields say what they are; the variants say when")]
 pub enum Event<'a> {
     /// A task was accepted.
     #[non_exhaustive]
-    TaskQueued { sequence: u64, id: TaskId, name: Option<&'a str>, priority: Priority },
+    TaskQueued {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// The task's number.
+        id: TaskId,
+        /// The task's name, if it was given one.
+        name: Option<&'a str>,
+        /// The lane that it was submitted to.
+        priority: Priority,
+    },
     /// An attempt begins.
     #[non_exhaustive]
-    TaskStarted { sequence: u64, id: TaskId, name: Option<&'a str>, attempt: u32 },
+    TaskStarted {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// The task's number.
+        id: TaskId,
+        /// The task's name, if it was given one.
+        name: Option<&'a str>,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
     /// An attempt failed on an unhealthy resource; the task is queued again after `delay`.
     #[non_exhaustive]
-    TaskRetried { sequence: u64, id: TaskId, name: Option<&'a str>, attempt: u32, delay: Duration },
+    TaskRetried {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// The task's number.
+        id: TaskId,
+        /// The task's name, if it was given one.
+        name: Option<&'a str>,
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// How long it waits before it is queued; zero if it is queued at once.
+        delay: Duration,
+    },
     /// A task ended. `times` are those of its last attempt; `None` if it never started.
     #[non_exhaustive]
     TaskFinished {
+        /// Its place in the order of events.
         sequence: u64,
+        /// The task's number.
         id: TaskId,
+        /// The task's name, if it was given one.
         name: Option<&'a str>,
+        /// How it ended.
         outcome: Outcome,
+        /// When it was queued, and when its last attempt started and ended; `None` if it never started.
         times: Option<TaskLifecycleTimestamps>,
     },
     /// A worker's thread has started; it has no resource yet.
     #[non_exhaustive]
-    WorkerStarted { sequence: u64, worker: usize },
+    WorkerStarted {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// The worker's number, as in its thread's name.
+        worker: usize,
+    },
     /// A worker has left; its resource is destroyed.
     #[non_exhaustive]
-    WorkerStopped { sequence: u64, worker: usize },
+    WorkerStopped {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// The worker's number, as in its thread's name.
+        worker: usize,
+    },
     /// `on_create` returned a resource.
     #[non_exhaustive]
-    ResourceCreated { sequence: u64, owner: Owner, took: Duration },
+    ResourceCreated {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// Whose resource it is.
+        owner: Owner,
+        /// How long `on_create` took.
+        took: Duration,
+    },
     /// `on_create` failed or panicked.
     #[non_exhaustive]
-    CreateFailed { sequence: u64, owner: Owner, panicked: bool },
+    CreateFailed {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// Whose resource it is.
+        owner: Owner,
+        /// Whether `on_create` panicked, rather than return an error.
+        panicked: bool,
+    },
     /// A resource went through `on_destroy`; `failed` if that returned an error or panicked.
     #[non_exhaustive]
-    ResourceDestroyed { sequence: u64, owner: Owner, reason: DestroyReason, failed: bool },
+    ResourceDestroyed {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// Whose resource it is.
+        owner: Owner,
+        /// Why it had to go.
+        reason: DestroyReason,
+        /// Whether `on_destroy` returned an error or panicked.
+        failed: bool,
+    },
     /// The number of workers is being changed.
     #[non_exhaustive]
-    Scaled { sequence: u64, from: usize, to: usize, reason: Reason },
+    Scaled {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// How many workers there were, those that are leaving not counted.
+        from: usize,
+        /// How many there will be.
+        to: usize,
+        /// Why, with the numbers that the decision was made of.
+        reason: Reason,
+    },
     /// The manager entered a phase.
     #[non_exhaustive]
-    PhaseChanged { sequence: u64, phase: Phase },
+    PhaseChanged {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// The phase entered.
+        phase: Phase,
+    },
 }
 
 impl Event<'_> {

@@ -93,6 +93,21 @@ impl<T, E> TaskHandle<T, E> {
     }
 
     /// How far the task is. A look at a moving thing: it may have moved on already.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager, TaskStatus};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let (started, seen) = std::sync::mpsc::channel();
+    /// let handle = manager.task_once(move |cx, _| {
+    ///     let _ = started.send(());
+    ///     Ok(cx.token().wait())
+    /// }).submit();
+    /// seen.recv()?;
+    /// assert_eq!(handle.status(), TaskStatus::Running { attempt: 1 });
+    /// handle.cancel();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn status(&self) -> TaskStatus {
         if self.is_finished() {
@@ -140,6 +155,19 @@ impl<T, E> TaskHandle<T, E> {
     }
 
     /// Blocks until the task has ended or `limit` has passed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let handle = manager.task_once(move |_, _| Ok(gate.recv().is_ok())).submit();
+    /// let handle = handle.wait_timeout(Duration::from_millis(1)).expect_err("it waits for the gate");
+    /// open.send(())?;
+    /// assert!(handle.wait()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

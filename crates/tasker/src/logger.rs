@@ -3,6 +3,13 @@
 use std::fmt;
 
 /// How important a message is.
+///
+/// ```
+/// use tasker::Level;
+///
+/// let shown = |level| level >= Level::Warn; // as in a logger's `enabled`
+/// assert!(shown(Level::Error) && !shown(Level::Info));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
@@ -78,6 +85,14 @@ impl Logger for TracingLogger {
 }
 
 /// Drops every message.
+///
+/// ```
+/// use tasker::{Config, NoopLogger, TaskManager};
+///
+/// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).logger(NoopLogger);
+/// TaskManager::new(config)?.stop()?; // in silence
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoopLogger;
 

@@ -160,6 +160,19 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// # Errors
     ///
     /// How the task ended, if not with `Ok`; see [`Task::run`].
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<Vec<String>, String>::new(Config::new(|| Ok(vec![])).worker_count(1))?;
+    /// let owned = String::from("moved into the task");
+    /// let length = manager.queue_task_once(|_, list| {
+    ///     list.push(owned); // a closure that can run once only
+    ///     Ok(list.len())
+    /// })?;
+    /// assert_eq!(length, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn queue_task_once<T: Send>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -196,6 +209,14 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// # Errors
     ///
     /// How the task ended, if not with `Ok`; see [`Task::run_now`].
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<u32, String>::new(Config::new(|| Ok(3)).worker_count(1))?;
+    /// assert_eq!(manager.run_task(|_, resource| Ok(*resource + 1))?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run_task<T: Send>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -204,6 +225,20 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// Submits a task: `task(…).submit()`.
+    ///
+    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) it blocks until there is room, as do
+    /// the other methods that submit.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<u32, String>::new(Config::new(|| Ok(2)).worker_count(1))?;
+    /// let handles: Vec<_> =
+    ///     (0..3).map(|n| manager.queue_task_async(move |_, resource| Ok(*resource * n))).collect();
+    /// let sum: u32 = handles.into_iter().map(|handle| handle.wait().unwrap_or(0)).sum();
+    /// assert_eq!(sum, 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn queue_task_async<T: Send + 'static>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -236,6 +271,18 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// Submits a task and calls back with its outcome: `task(…).on_complete(…)`.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<u32, String>::new(Config::new(|| Ok(3)).worker_count(1))?;
+    /// let (send, receive) = std::sync::mpsc::channel();
+    /// manager.queue_task_with_callback(|_, resource| Ok(*resource), move |outcome| {
+    ///     let _ = send.send(outcome);
+    /// });
+    /// assert_eq!(receive.recv()??, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn queue_task_with_callback<T: Send + 'static>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -280,6 +327,17 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// # Errors
     ///
     /// [`ShutdownError::AlreadyStoppingOrKilled`] in any phase but [`Phase::Running`].
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let queued = manager.task(|_, _| Ok(7)).submit();
+    /// let report = manager.stop()?;
+    /// assert_eq!((report.accepted, report.completed), (1, 1));
+    /// assert_eq!(queued.wait()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stop(&self) -> Result<ShutdownReport, ShutdownError> {
         self.engine().stop(None)
     }
@@ -299,12 +357,26 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// code that runs, destroys every resource, ends every thread. Takes over from a stop under way,
     /// which then returns too.
     ///
-    /// Called from inside one of this manager's own tasks it returns at once, as [`stop`](Self::stop).
+    /// Called from inside one of this manager's own tasks, callbacks or hooks it returns at once, as
+    /// [`stop`](Self::stop).
     ///
     /// # Errors
     ///
     /// [`ShutdownError::AlreadyKilled`] the second time,
     /// [`ShutdownError::AlreadyStoppingOrKilled`] after a finished stop.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskError, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let running = manager.task_once(|cx, _| Ok(cx.token().wait())).submit();
+    /// let queued = manager.task(|_, _| Ok(())).submit();
+    /// let report = manager.kill()?;
+    /// assert!(matches!(queued.wait(), Err(TaskError::Killed)));
+    /// assert_eq!(report.accepted, report.completed + report.dropped);
+    /// # drop(running);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill(&self) -> Result<ShutdownReport, ShutdownError> {
         self.engine().kill(None)
     }
@@ -324,7 +396,8 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// [`Config::shutdown_on`](crate::Config::shutdown_on). Returns the report. It begins nothing itself:
     /// while nobody shuts the manager down, it waits.
     ///
-    /// Called from inside one of this manager's own tasks it returns at once, as [`stop`](Self::stop).
+    /// Called from inside one of this manager's own tasks, callbacks or hooks it returns at once, as
+    /// [`stop`](Self::stop).
     ///
     /// ```
     /// use tasker::{CancelToken, Config, TaskManager};
@@ -361,6 +434,16 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// What the metrics collector has counted and timed.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// manager.queue_task(|_, _| Ok(()))?;
+    /// let metrics = manager.metrics();
+    /// assert_eq!((metrics.total_tasks_completed, metrics.success_rate), (1, 1.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn metrics(&self) -> TaskMetrics {
         self.engine().reporter.metrics()

@@ -6,6 +6,18 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 /// Why a task has no result. Every accepted task ends with its result or with one of these.
+///
+/// ```
+/// use tasker::{Config, TaskError, TaskManager};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// match manager.queue_task(|_, _| Err::<(), _>("no such row".to_owned())) {
+///     Ok(()) => println!("done"),
+///     Err(TaskError::Cancelled | TaskError::TimedOut) => println!("it was told to stop"),
+///     Err(error) => assert_eq!(error.into_inner().as_deref(), Some("no such row")),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum TaskError<E> {
@@ -78,7 +90,7 @@ impl<E: fmt::Display> fmt::Display for TaskError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ShuttingDown => f.write_str("task manager is shutting down"),
-            Self::Killed => f.write_str("task manager was killed before the task ran"),
+            Self::Killed => f.write_str("task manager was killed while the task was queued"),
             Self::Cancelled => f.write_str("task was cancelled"),
             Self::TimedOut => f.write_str("task timed out"),
             Self::Expired => f.write_str("task expired before it could start"),
@@ -86,7 +98,7 @@ impl<E: fmt::Display> fmt::Display for TaskError<E> {
             Self::Failed(error) => error.fmt(f),
             Self::RetriesExhausted { source, .. } => write!(f, "max retries exceeded: {source}"),
             Self::CreateFailed(error) => write!(f, "failed to create temporary resource: {error}"),
-            Self::Panicked(panic) => write!(f, "task panicked: {panic}"),
+            Self::Panicked(panic) => write!(f, "panicked: {panic}"),
             Self::WouldDeadlock => f.write_str("waiting for this task would block every worker"),
         }
     }
@@ -96,6 +108,26 @@ impl<E: fmt::Display> fmt::Display for TaskError<E> {
 impl<E: fmt::Debug + fmt::Display> Error for TaskError<E> {}
 
 /// How a task ended, without its values: what events tell.
+///
+/// ```
+/// use std::sync::mpsc::{Sender, channel};
+/// use tasker::{Config, Event, Observer, Outcome, TaskManager};
+///
+/// struct Ends(Sender<Outcome>);
+/// impl Observer for Ends {
+///     fn on_event(&self, event: &Event<'_>) {
+///         if let Event::TaskFinished { outcome, .. } = event {
+///             let _ = self.0.send(*outcome);
+///         }
+///     }
+/// }
+///
+/// let (send, ends) = channel();
+/// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).observer(Ends(send));
+/// TaskManager::new(config)?.queue_task(|_, _| Ok(()))?;
+/// assert_eq!(ends.recv()?, Outcome::Completed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -170,6 +202,16 @@ impl Outcome {
 }
 
 /// A panic that was caught: its message, and what it was thrown with.
+///
+/// ```
+/// use tasker::{Config, TaskError, TaskManager};
+///
+/// let manager = TaskManager::<u32, String>::new(Config::new(|| Ok(0)).worker_count(1))?;
+/// let divided = manager.queue_task(|_, zero| Ok(1_u32.checked_div(*zero).expect("divided by zero")));
+/// let Err(TaskError::Panicked(panic)) = divided else { panic!("the task did not panic") };
+/// assert_eq!(panic.message(), "divided by zero");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Panic {
     message: String,
     // A payload is Send but not Sync; the lock lets errors that carry one be shared.

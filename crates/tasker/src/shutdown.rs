@@ -8,6 +8,16 @@ use crate::outcome::Fate;
 use crate::task::TaskId;
 
 /// Where a manager is in its life.
+///
+/// ```
+/// use tasker::{Config, Phase, TaskManager};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// assert_eq!(manager.phase(), Phase::Running);
+/// manager.stop()?;
+/// assert_eq!(manager.phase(), Phase::Stopped);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -79,6 +89,19 @@ impl Tally {
 
 /// What became of everything that was accepted:
 /// `accepted == completed + failed + cancelled + dropped + stragglers.len()`, always.
+///
+/// ```
+/// use tasker::{Config, TaskManager};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// manager.queue_task(|_, _| Ok(()))?;
+/// manager.queue_task(|_, _| Err::<(), _>("no such row".to_owned())).unwrap_err();
+/// let report = manager.stop()?;
+/// let ended = report.completed + report.failed + report.cancelled + report.dropped;
+/// assert_eq!(report.accepted, ended + report.stragglers.len() as u64);
+/// assert_eq!(report.resources_created, report.resources_destroyed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Default)]
 pub struct ShutdownReport {
@@ -125,6 +148,22 @@ impl fmt::Display for ShutdownReport {
 }
 
 /// A task that had not ended when a shutdown report was made.
+///
+/// ```
+/// use std::time::Duration;
+/// use tasker::{Config, TaskManager, TaskStatus};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// let (open, gate) = std::sync::mpsc::channel::<()>();
+/// let deaf = manager.task_once(move |_, _| Ok(gate.recv().is_ok())).name("deaf").submit();
+/// while deaf.status() == TaskStatus::Queued {
+///     std::thread::yield_now();
+/// }
+/// let report = manager.stop_within(Duration::ZERO)?;
+/// assert_eq!(report.stragglers[0].name.as_deref(), Some("deaf"));
+/// open.send(())?; // its code returns after all
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone)]
 pub struct Straggler {

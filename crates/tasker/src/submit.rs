@@ -75,7 +75,18 @@ impl<R, E, K> Task<'_, R, E, K> {
     }
 
     /// Cancels the context of an attempt that runs longer than `limit`; each attempt starts anew.
-    /// Code that does not look at its context runs on. Default: none.
+    /// Code that does not look at its context runs on. Default: none, because only you know how long is too
+    /// long.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{Config, TaskError, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let slow = manager.task(|cx, _| cx.sleep(Duration::from_secs(60)).map_err(|error| error.to_string()));
+    /// assert!(matches!(slow.timeout(Duration::from_millis(5)).run(), Err(TaskError::TimedOut)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.settings.timeout = Some(limit);
         self
@@ -133,6 +144,10 @@ impl<R: 'static, E: Send + 'static, K: Work<R, E>> Task<'_, R, E, K> {
     /// # Errors
     ///
     /// As [`run`](Self::run); [`TaskError::CreateFailed`] if no resource could be made.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the closure is an error, as in [`run`](Self::run).
     pub fn run_now(mut self) -> Result<K::Output, TaskError<E>>
     where
         K: Send,
@@ -158,7 +173,8 @@ impl<R: 'static, E: Send + 'static, K: Work<R, E>> Task<'_, R, E, K> {
     /// Submits the task and returns at once with a handle to wait on, from a thread or from async code.
     /// A refused task's handle is finished, with [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`].
     ///
-    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) it blocks until there is room.
+    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) it blocks until there is room, except
+    /// inside a task of the same manager.
     pub fn submit(self) -> TaskHandle<K::Output, E>
     where
         K: Send + 'static,
@@ -205,6 +221,8 @@ impl<R: 'static, E: Send + 'static, K: Work<R, E>> Task<'_, R, E, K> {
 
     /// Submits the task; `callback` is called exactly once with its outcome, on the thread that
     /// finished it (on this one if the task is refused). Keep it short: that thread runs other tasks.
+    ///
+    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) it blocks until there is room.
     ///
     /// ```
     /// use tasker::{Config, TaskManager};

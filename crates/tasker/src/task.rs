@@ -8,6 +8,18 @@ use std::time::Duration;
 use crate::context::TaskContext;
 
 /// The number of a task, unique in its manager and rising in the order of submission.
+///
+/// ```
+/// use tasker::{Config, TaskManager};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// let first = manager.task(|_, _| Ok(())).submit();
+/// let second = manager.task(|cx, _| Ok(cx.id())).submit();
+/// assert!(first.id() < second.id());
+/// let known = second.id();
+/// assert_eq!(second.wait()?, known);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub(crate) u64);
 

@@ -31,6 +31,35 @@ use crate::clock;
 /// failure, with the times of its last attempt; a task that never started is neither.
 ///
 /// An `Arc` of a collector is a collector too: keep a clone to read the figures from elsewhere.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use tasker::{Config, MetricsCollector, TaskLifecycleTimestamps, TaskManager, TaskMetrics};
+///
+/// #[derive(Default)]
+/// struct Failures(AtomicU64);
+/// impl MetricsCollector for Failures {
+///     fn record_arrival(&self) {}
+///     fn record_completion(&self, _: &TaskLifecycleTimestamps) {}
+///     fn record_failure(&self, _: &TaskLifecycleTimestamps) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+///     fn record_retry(&self) {}
+///     fn metrics(&self) -> TaskMetrics {
+///         let mut metrics = TaskMetrics::default();
+///         metrics.total_tasks_failed = self.0.load(Ordering::Relaxed);
+///         metrics
+///     }
+/// }
+///
+/// let failures = Arc::new(Failures::default());
+/// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).collector(Arc::clone(&failures));
+/// let manager = TaskManager::new(config)?;
+/// manager.queue_task(|_, _| Err::<(), _>("no such row".to_owned())).unwrap_err();
+/// assert_eq!(failures.metrics().total_tasks_failed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait MetricsCollector: Send + Sync + 'static {
     /// A task has been accepted.
     fn record_arrival(&self);
@@ -65,7 +94,8 @@ pub trait MetricsCollector: Send + Sync + 'static {
 ///   Averages, shortest and longest times, and counts are exact. Failures are timed like successes.
 /// - The two rates per second cover the last ten seconds; a success counts at its `finished_at`.
 /// - Memory is about 80 KB for each of 2, 4 or 8 stripes (one per core, rounded up), and as much
-///   again as two of them for reading. Neither it nor the cost of [`metrics`](MetricsCollector::metrics) grows with the tasks.
+///   again as two of them for reading. Neither it nor the cost of
+///   [`metrics`](MetricsCollector::metrics) grows with the tasks.
 /// - Reading never stops those who record, and no snapshot shows a task as finished that it does
 ///   not show as arrived.
 ///

@@ -14,6 +14,17 @@ use std::time::{Duration, Instant};
 /// up to an hour; longer times count as an hour there.
 ///
 /// All durations are zero, and so are both rates of success, while nothing has finished.
+///
+/// ```
+/// use tasker::{Config, TaskManager};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// manager.queue_task(|_, _| Ok(()))?;
+/// let metrics = manager.metrics();
+/// assert_eq!((metrics.total_tasks_arrived, metrics.total_tasks_completed), (1, 1));
+/// assert!(metrics.p95_execution_time >= metrics.p50_execution_time);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskMetrics {
@@ -53,7 +64,7 @@ pub struct TaskMetrics {
     pub total_tasks_completed: u64,
     /// Tasks that started and ended in failure since the start.
     pub total_tasks_failed: u64,
-    /// Retries since the start: every attempt of a task but its first.
+    /// Retries since the start: how often a task was queued again after an unhealthy error.
     pub total_tasks_retried: u64,
 
     /// Share of the finished tasks that completed, from 0 to 1.
@@ -66,6 +77,17 @@ pub struct TaskMetrics {
 ///
 /// The first queueing counts, and the last attempt: of a task that was retried, the time of the
 /// earlier attempts is part of its wait.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use tasker::TaskLifecycleTimestamps;
+///
+/// let queued = Instant::now();
+/// let started = queued + Duration::from_millis(5);
+/// let times = TaskLifecycleTimestamps::new(queued, started, started + Duration::from_millis(20));
+/// assert_eq!(times.wait_time(), Duration::from_millis(5));
+/// assert_eq!(times.execution_time(), Duration::from_millis(20));
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy)]
 pub struct TaskLifecycleTimestamps {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -134,15 +134,23 @@ fn a_retry_is_numbered_before_the_attempt_that_it_leads_to() {
     });
 }
 
+/// The manager that an observer of it knows. It is a circle of owners, so that a test opens it at its end.
+type Known = Arc<Mutex<Option<TaskManager<Res, Fault>>>>;
+
+fn open_circle(known: &Known) {
+    let manager = known.lock().unwrap().take();
+    drop(manager);
+}
+
 /// Uses its manager on every event.
 struct Meddler {
-    manager: Arc<OnceLock<TaskManager<Res, Fault>>>,
+    manager: Known,
     submitted: AtomicU64,
 }
 
 impl Observer for Meddler {
     fn on_event(&self, event: &Event<'_>) {
-        let Some(manager) = self.manager.get() else { return };
+        let Some(manager) = self.manager.lock().unwrap().clone() else { return };
         let _ = (manager.stats(), manager.phase(), manager.metrics(), format!("{event:?}"));
         if self.submitted.fetch_add(1, Ordering::SeqCst) < 200 {
             drop(manager.task(|_, res| res.work()).submit());
@@ -156,12 +164,12 @@ impl Observer for Meddler {
 #[test]
 fn an_observer_may_ask_and_submit() {
     on_every_manager(|kind| {
-        let known = Arc::new(OnceLock::new());
+        let known = Known::default();
         let meddler = Meddler { manager: Arc::clone(&known), submitted: AtomicU64::new(0) };
         let kit = Kit::new();
         let config = kit.config(2).max_worker_count(4).burst_interval(Duration::from_millis(1));
         let manager = kind.build(config.observer(meddler));
-        known.set(manager.clone()).unwrap();
+        *known.lock().unwrap() = Some(manager.clone());
         for _ in 0..20 {
             assert!(manager.queue_task(|_, _| Err::<(), _>(Fault::Own)).is_err());
             assert!(manager.run_task(|_, res| res.work()).is_ok());
@@ -174,16 +182,17 @@ fn an_observer_may_ask_and_submit() {
         let report = manager.stop().unwrap();
         assert_eq!(report.stragglers.len(), 0, "{report:?}");
         kit.assert_all_destroyed_once();
+        open_circle(&known);
     });
 }
 
 /// Stops its manager when the first task ends.
-struct Stopper(Arc<OnceLock<TaskManager<Res, Fault>>>, AtomicBool);
+struct Stopper(Known, AtomicBool);
 
 impl Observer for Stopper {
     fn on_event(&self, event: &Event<'_>) {
         if let Event::TaskFinished { .. } = event
-            && let Some(manager) = self.0.get()
+            && let Some(manager) = self.0.lock().unwrap().clone()
             && !self.1.swap(true, Ordering::SeqCst)
         {
             manager.stop().unwrap();
@@ -196,13 +205,14 @@ impl Observer for Stopper {
 fn an_observer_may_stop_its_manager() {
     on_every_manager(|kind| {
         let kit = Kit::new();
-        let known = Arc::new(OnceLock::new());
+        let known = Known::default();
         let stopper = Stopper(Arc::clone(&known), AtomicBool::new(false));
         let manager = kind.build(kit.config(1).observer(stopper));
-        known.set(manager.clone()).unwrap();
+        *known.lock().unwrap() = Some(manager.clone());
         assert!(manager.task(|_, _| Ok(())).submit().wait().is_ok());
         eventually("the stop ends", || manager.phase() == Phase::Stopped);
         kit.assert_all_destroyed_once();
+        open_circle(&known);
     });
 }
 

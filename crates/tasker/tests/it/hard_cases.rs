@@ -1,4 +1,4 @@
-//! Cases that were wrong once: a hostile reader of the library found them, and each test tells what it was.
+//! Cases that were wrong once: each test tells what went wrong.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -1046,10 +1046,11 @@ fn play_round(seed: u64) {
         2 => config.queue_capacity(2).overflow(Overflow::Reject),
         _ => config,
     };
-    let failing = rng.u64(0..3);
-    let first = (workers + pool) as u64 + 1; // those that `new` makes succeed
-    for call in (first..first + 200).filter(|_| rng.u64(0..4) < failing) {
-        kit.fail_create(call);
+    // Those that `new` makes succeed; so few of the others fail that even a worker which meets them all,
+    // one after the other, is back within three seconds.
+    let first = (workers + pool) as u64 + 1;
+    for _ in 0..rng.u8(0..=8) {
+        kit.fail_create(rng.u64(first..first + 40));
     }
     let manager = kind.build(config);
 

@@ -1,7 +1,7 @@
 //! What the library promises, as tests: a module for each behaviour; this list is the table of contents.
 //!
-//! Every test says which promise of `design/api.md` it holds. None of them sleeps: they wait for
-//! events, open gates, and move a clock by hand.
+//! Every test says which promise of the README it holds. None of them sleeps to wait for
+//! something: they wait for events, open gates, and move a clock by hand.
 
 #![expect(clippy::disallowed_methods, reason = "tests start threads of their own")]
 
@@ -32,7 +32,7 @@ mod capacity; // a queue with a limit
 mod events; // their order, and what observers may do
 mod expiry; // `start_within`
 mod handles; // to be waited on, polled, asked, or dropped
-mod hard_cases; // bugs of the past that a hostile reading found
+mod hard_cases; // cases that were wrong once
 mod properties; // random programs over several threads
 mod reports; // of shutdowns: they add up, with stragglers and without
 mod run_task; // a pooled resource, an idle worker's, or a temporary one
