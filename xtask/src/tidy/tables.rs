@@ -67,7 +67,7 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("worker/scoped.rs", Parts),
     ("queue/", Machines),
     ("pool/mod.rs", Machines),
-    ("engine.rs", Conductors),     // what the threads of one manager share
+    ("engine/", Conductors),       // what the threads of one manager share
     ("worker/mod.rs", Conductors), // a thread that drives the queue, as the two below
     ("resource/reserve.rs", Conductors),
     ("timekeeper.rs", Conductors),

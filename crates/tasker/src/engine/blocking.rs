@@ -1,0 +1,297 @@
+//! Tasks that run on their caller's thread: with a borrowed, a pooled or a temporary resource.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Engine, ending, refusal};
+use crate::context::TaskContext;
+use crate::event::{DestroyReason, Event, Owner};
+use crate::metrics::TaskLifecycleTimestamps;
+use crate::outcome::{Outcome, TaskError};
+use crate::queue::job::Ran;
+use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Welcome};
+use crate::resource::lending::Lease;
+use crate::resource::slot::Failure;
+use crate::task::{Settings, TaskId, Work};
+use crate::worker::attempt::{attempt, discard, discard_for, is_working_for};
+use crate::worker::settle::{Case, Verdict, Went, settle};
+
+impl<R: 'static, E: Send + 'static> Engine<R, E> {
+    /// Runs a task on the calling thread with an idle worker's resource, waiting for one if need be.
+    pub(crate) fn run_lent<K: Work<R, E>>(
+        self: &Arc<Self>,
+        mut work: K,
+        settings: &Settings,
+    ) -> Result<K::Output, TaskError<E>> {
+        let queued_at = self.clock.now();
+        let sequence = self.reporter.reserve_sequence();
+        let mut fx = Effects::new();
+        let borrowed = self.queue.borrow(
+            settings,
+            is_working_for(self.identity()),
+            queued_at,
+            sequence,
+            &mut fx,
+        );
+        self.perform(fx);
+        let (loan, started) = match borrowed {
+            Borrowed::Refused(reason) => {
+                discard(work);
+                return Err(refusal(reason));
+            }
+            Borrowed::Loan(loan) => {
+                self.reporter.arrival(queued_at);
+                self.tell_queued(sequence, loan.id, settings);
+                (loan, queued_at)
+            }
+            Borrowed::Claim { key, id, accepted } => {
+                if accepted {
+                    self.reporter.arrival(queued_at);
+                    self.tell_queued(sequence, id, settings);
+                }
+                match self.await_claim(key, id, settings, None) {
+                    Ok(loan) => (loan, self.clock.now()),
+                    Err(error) => {
+                        discard(work);
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        let result = self.run_on_loan(&mut work, settings, loan, queued_at, started);
+        discard(work);
+        result
+    }
+
+    fn run_on_loan<K: Work<R, E>>(
+        self: &Arc<Self>,
+        work: &mut K,
+        settings: &Settings,
+        mut loan: Loan<R>,
+        queued_at: Instant,
+        mut started: Instant,
+    ) -> Result<K::Output, TaskError<E>> {
+        let name = settings.name();
+        loop {
+            let (id, attempts) = (loan.id, loan.attempt);
+            let (ran, value) = self.attempt(work, settings, id, attempts, started, &mut loan.lease);
+            let finished = self.clock.now();
+            let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
+            let case = self.case(&ran, settings, work.may_run_again(), attempts);
+            let delay = self.retry_delay(case);
+            let unhealthy = matches!(case.went, Went::Wrong { healthy: false });
+            let retried = if unhealthy { self.reporter.reserve_sequence() } else { 0 };
+            let mut fx = Effects::new();
+            let returned =
+                self.queue.give_back(loan, settings, Attempted { case, delay, finished }, &mut fx);
+            self.perform(fx);
+            let Some(claim) = returned.claim else {
+                let ending = ending(self.identity(), ran, returned.settled, attempts);
+                let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
+                self.tell_end(id, name, outcome, Some(times));
+                return ending.map(|()| value.expect("what went well has a value"));
+            };
+            discard_for(self.identity(), ran);
+            self.reporter.retry();
+            self.reporter.emit_at(retried, |sequence| Event::TaskRetried {
+                sequence,
+                id,
+                name,
+                attempt: attempts,
+                delay,
+            });
+            loan = self.await_claim(claim, id, settings, Some(times))?;
+            started = self.clock.now();
+        }
+    }
+
+    fn await_claim(
+        self: &Arc<Self>,
+        key: u32,
+        id: TaskId,
+        settings: &Settings,
+        last: Option<TaskLifecycleTimestamps>,
+    ) -> Result<Loan<R>, TaskError<E>> {
+        let granted = self.queue.await_claim(key, || self.clock.now(), |fx| self.perform(fx));
+        granted.map_err(|Denial { error, accepted }| {
+            if accepted {
+                let name = settings.name();
+                self.tell_end(id, name, error.outcome(), last);
+            }
+            error
+        })
+    }
+
+    /// One attempt on the calling thread.
+    fn attempt<K: Work<R, E>>(
+        &self,
+        work: &mut K,
+        settings: &Settings,
+        id: TaskId,
+        attempts: u32,
+        started: Instant,
+        lease: &mut Lease<R>,
+    ) -> (Ran<E>, Option<K::Output>) {
+        let name = settings.name();
+        self.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
+        let cx = TaskContext {
+            id,
+            attempt: attempts,
+            name: settings.name.clone(),
+            priority: settings.priority,
+            deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
+            token: lease.token.clone(),
+        };
+        let ran = attempt(self.identity(), work, &cx, &mut lease.resource);
+        drop(cx);
+        ran
+    }
+
+    /// `run_task` where resources may leave their threads; `to_idle` runs it on an idle worker's
+    /// thread, or gives it back, where nothing is lent.
+    pub(crate) fn run_now<K: Work<R, E>>(
+        self: &Arc<Self>,
+        work: K,
+        settings: &Settings,
+        to_idle: impl FnOnce(K) -> Result<Result<K::Output, TaskError<E>>, K>,
+    ) -> Result<K::Output, TaskError<E>> {
+        let queued_at = self.clock.now();
+        let sequence = self.reporter.reserve_sequence();
+        let welcome = |may_make| {
+            let mut fx = Effects::new();
+            let welcome = self.queue.welcome(settings, may_make, queued_at, &mut fx);
+            self.perform(fx);
+            welcome
+        };
+        let mut work = Once(work);
+        let mut welcomed = welcome(self.rules.lends);
+        if matches!(welcomed, Welcome::NothingPooled) {
+            match to_idle(work.0) {
+                Ok(result) => return result,
+                Err(back) => work = Once(back),
+            }
+            welcomed = welcome(true);
+        }
+        let mut work = work.0;
+        let result = match welcomed {
+            Welcome::NothingPooled => unreachable!("only where nothing else was asked for"),
+            Welcome::Refused(reason) => Err(refusal(reason)),
+            Welcome::Lent(loan) => {
+                self.reporter.arrival(queued_at);
+                self.tell_queued(sequence, loan.id, settings);
+                let mut once = SingleAttempt(&mut work);
+                self.run_on_loan(&mut once, settings, loan, queued_at, queued_at)
+            }
+            Welcome::Pooled(guest, lease) => {
+                self.reporter.arrival(queued_at);
+                self.tell_queued(sequence, guest.id, settings);
+                self.run_as_guest(&mut work, settings, guest, lease, true, queued_at, queued_at)
+            }
+            Welcome::Temporary(guest) => {
+                self.reporter.arrival(queued_at);
+                self.tell_queued(sequence, guest.id, settings);
+                self.run_on_temporary(&mut work, settings, guest, queued_at)
+            }
+        };
+        discard(work);
+        result
+    }
+
+    fn run_on_temporary<K: Work<R, E>>(
+        self: &Arc<Self>,
+        work: &mut K,
+        settings: &Settings,
+        guest: Guest,
+        queued_at: Instant,
+    ) -> Result<K::Output, TaskError<E>> {
+        let created = self.hooks.create(&self.reporter, Owner::Temporary, || self.clock.now());
+        let started = self.clock.now();
+        let error = match created {
+            Ok(resource) => {
+                let lease = Lease::new(resource, guest.token.clone());
+                let mut fx = Effects::new();
+                let may_start = self.queue.guest_starts(&guest, settings, started, &mut fx);
+                self.perform(fx);
+                let late = settings
+                    .start_within
+                    .is_some_and(|limit| started.saturating_duration_since(queued_at) >= limit);
+                if may_start && !late {
+                    return self
+                        .run_as_guest(work, settings, guest, lease, false, queued_at, started);
+                }
+                let reason = if may_start { DestroyReason::Idle } else { DestroyReason::Shutdown };
+                self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
+                if may_start { TaskError::Expired } else { TaskError::Killed }
+            }
+            Err(Failure::Error(error)) => TaskError::CreateFailed(error),
+            Err(Failure::Panicked(panic)) => TaskError::Panicked(panic),
+        };
+        let id = guest.id;
+        let mut fx = Effects::new();
+        self.queue.farewell(guest, error.outcome(), None, self.clock.now(), &mut fx);
+        self.perform(fx);
+        let name = settings.name();
+        self.tell_end(id, name, error.outcome(), None);
+        Err(error)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site for each of two kinds of guest")]
+    fn run_as_guest<K: Work<R, E>>(
+        self: &Arc<Self>,
+        work: &mut K,
+        settings: &Settings,
+        guest: Guest,
+        mut lease: Lease<R>,
+        pooled: bool,
+        queued_at: Instant,
+        started: Instant,
+    ) -> Result<K::Output, TaskError<E>> {
+        let id = guest.id;
+        let (ran, value) = self.attempt(work, settings, id, 1, started, &mut lease);
+        let finished = self.clock.now();
+        let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
+        let cancelled = self.queue.guest_why(&guest).or_else(|| lease.token.why());
+        let case = Case { cancelled, ..self.case(&ran, settings, false, 1) };
+        let Verdict { task, condemned } = settle(case);
+        let ending = ending(self.identity(), ran, task, 1);
+        let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
+        let back = if pooled {
+            Some((lease, condemned))
+        } else {
+            let reason = condemned.unwrap_or(DestroyReason::Idle);
+            self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
+            None
+        };
+        let mut fx = Effects::new();
+        self.queue.farewell(guest, outcome, back, finished, &mut fx);
+        self.perform(fx);
+        let name = settings.name();
+        self.tell_end(id, name, outcome, Some(times));
+        ending.map(|()| value.expect("what went well has a value"))
+    }
+}
+
+/// Holds a closure while it is passed from one way of running to the next.
+struct Once<K>(K);
+
+/// A task that may not run again although its closure could.
+struct SingleAttempt<'a, K>(&'a mut K);
+
+impl<K> crate::task::sealed::Sealed for SingleAttempt<'_, K> {}
+
+impl<R, E, K: Work<R, E>> Work<R, E> for SingleAttempt<'_, K> {
+    type Output = K::Output;
+    type Closure = ();
+
+    fn attempt(&mut self, cx: &TaskContext, resource: &mut R) -> Result<K::Output, E> {
+        self.0.attempt(cx, resource)
+    }
+
+    fn may_run_again(&self) -> bool {
+        false
+    }
+
+    fn into_closure(self) -> Option<()> {
+        None
+    }
+}
