@@ -188,15 +188,11 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     }
 
     fn replace(&mut self, reason: DestroyReason) {
-        self.destroy_held(reason);
+        self.destroy(reason);
         self.recover();
     }
 
     fn destroy(&mut self, reason: DestroyReason) {
-        self.destroy_held(reason);
-    }
-
-    fn destroy_held(&mut self, reason: DestroyReason) {
         if let Some(lease) = self.held.take() {
             let owner = Owner::Worker(self.number);
             self.engine.hooks.destroy(&self.engine.reporter, *lease.resource, owner, reason);
