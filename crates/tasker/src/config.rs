@@ -4,18 +4,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::autoscale::{BreakEven, ScalingPolicy};
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::event::Observer;
 use crate::logger::{Logger, TracingLogger};
 use crate::metrics::{Collector, MetricsCollector};
+use crate::outcome::Panic;
 use crate::overflow::Overflow;
 use crate::queue::Rules;
 use crate::reporter::Reporter;
 use crate::resource::Hooks;
+use crate::resource::life::LifeRules;
 use crate::retry::backoff::Backoff;
 use crate::sync;
+use crate::worker::attempt::contain;
+
+/// How long an idle resource counts as sound without being asked.
+const STILL_SOUND: Duration = Duration::from_secs(1);
 
 /// Everything that can be set about a manager. Only the way to create a resource is required; the rest
 /// chains by value and is checked once, by [`TaskManager::new`](crate::TaskManager::new).
@@ -39,6 +46,12 @@ pub struct Config<R, E> {
     worker_count: Option<usize>,
     max_worker_count: Option<usize>,
     burst_interval: Duration,
+    policy: Option<Box<dyn ScalingPolicy>>,
+    max_lifetime: Option<Duration>,
+    max_uses: Option<u64>,
+    idle_timeout: Option<Duration>,
+    min_idle: usize,
+    validate_after: Option<Duration>,
     max_retries: u32,
     retry_backoff: Backoff,
     resource_pool_size: Option<usize>,
@@ -70,6 +83,7 @@ impl<R, E> Config<R, E> {
                     Ok(())
                 }),
                 check_health: Box::new(|_| true),
+                validate: None,
                 created: sync::AtomicU64::new(0),
                 destroyed: sync::AtomicU64::new(0),
                 destroy_errors: sync::AtomicU64::new(0),
@@ -77,6 +91,12 @@ impl<R, E> Config<R, E> {
             worker_count: None,
             max_worker_count: None,
             burst_interval: Duration::from_millis(100),
+            policy: None,
+            max_lifetime: None,
+            max_uses: None,
+            idle_timeout: None,
+            min_idle: 0,
+            validate_after: None,
             max_retries: 3,
             retry_backoff: Backoff::NONE,
             resource_pool_size: None,
@@ -149,9 +169,9 @@ impl<R, E> Config<R, E> {
         self
     }
 
-    /// How often the load is looked at while there is something to scale. Default: 100 ms, because a
-    /// shorter backlog is not worth a resource. A burst worker that had nothing to do for ten intervals
-    /// leaves. Zero switches bursting off.
+    /// How often the scaling policy is asked while there is something to scale. Default: 100 ms, which is
+    /// soon enough for what is judged over whole seconds. It is also asked when a task comes while nobody
+    /// is idle. Zero switches bursting off: there are `worker_count` workers, whatever the load.
     ///
     /// ```
     /// use std::time::Duration;
@@ -165,6 +185,136 @@ impl<R, E> Config<R, E> {
     #[must_use]
     pub fn burst_interval(mut self, interval: Duration) -> Self {
         self.burst_interval = interval;
+        self
+    }
+
+    /// What decides how many workers there are between `worker_count` and `max_worker_count`. Default:
+    /// [`BreakEven`], because it weighs what a resource costs against what waiting costs. See
+    /// [`autoscale`](crate::autoscale) for the others, for how to write one, and for a simulator that shows
+    /// beforehand what comes of it.
+    ///
+    /// ```
+    /// use tasker::autoscale::BreakEven;
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// // Each connection costs as much as a minute of keeping one.
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(2).max_worker_count(16);
+    /// let manager = TaskManager::new(config.scaling(BreakEven::new().price(60.0)))?;
+    /// # manager.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn scaling(mut self, policy: impl ScalingPolicy) -> Self {
+        self.policy = Some(Box::new(policy));
+        self
+    }
+
+    /// How old a resource may become. Default: as old as the manager, because most resources last; set it
+    /// where a server, a load balancer or a credential ends connections at some age. Zero is an error.
+    ///
+    /// A replacement is wanted at an age drawn evenly between 85 % and 95 % of it, so that resources made
+    /// together do not expire together. Where the cap has room, one more worker makes it while the old
+    /// resource still serves, and the old one goes when the new one is ready, at the latest at the full age.
+    /// Where it has none, the old one is destroyed first. A task that runs is never interrupted: its
+    /// resource goes afterwards. Pooled resources are replaced in the pool, one after the other.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(2).max_worker_count(3);
+    /// let config = config.max_lifetime(Duration::from_secs(30 * 60));
+    /// # TaskManager::new(config)?.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn max_lifetime(mut self, age: Duration) -> Self {
+        self.max_lifetime = Some(age);
+        self
+    }
+
+    /// How many attempts a resource may serve. Default: any number; set it where resources leak or wear
+    /// out. Zero is an error.
+    ///
+    /// A replacement is made during the last tenth of the uses where the cap has room for it; at the full
+    /// number the resource is not used again, whether or not the replacement is ready.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).resource_pool_size(0);
+    /// let manager = TaskManager::new(config.max_worker_count(1).max_uses(2))?;
+    /// for _ in 0..6 {
+    ///     manager.queue_task(|_, _| Ok(()))?;
+    /// }
+    /// assert!(manager.stop()?.resources_created >= 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn max_uses(mut self, uses: u64) -> Self {
+        self.max_uses = Some(uses);
+        self
+    }
+
+    /// How long a burst worker's or a pooled resource may be idle before it is destroyed; see
+    /// [`min_idle`](Self::min_idle) for those that stay. Default: burst workers stay as long as the scaling
+    /// policy finds them worth keeping, pooled resources for ever. Base workers always stay. Zero is an error.
+    ///
+    /// A place of the pool that was emptied so is filled again after a `run_task` found the pool empty.
+    #[must_use]
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.idle_timeout = Some(time);
+        self
+    }
+
+    /// How many idle workers are kept ready beyond those in use, as far as `max_worker_count` allows, and how
+    /// many pooled resources `idle_timeout` leaves alone. Default: 0, because each costs a resource; set it
+    /// where a task must not wait for a creation when the load steps up. More than `max_worker_count`
+    /// is an error.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).max_worker_count(4);
+    /// let manager = TaskManager::new(config.min_idle(2))?; // grows to two idle workers by itself
+    /// # manager.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn min_idle(mut self, resources: usize) -> Self {
+        self.min_idle = resources;
+        self
+    }
+
+    /// How to find out whether a resource is still sound, by a ping for instance: `false` condemns it. A
+    /// validation that panics condemns it, too. Default: nobody asks, because only you know how.
+    ///
+    /// It is called before a resource is used again that was idle for
+    /// [`validate_after`](Self::validate_after), and after an attempt that was cancelled or timed out, since
+    /// such an attempt may have stopped half-way. A worker's resource is validated on the worker's thread, a
+    /// pooled one on its caller's; a task never sees one that failed.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// struct Connection(bool);
+    /// let config = Config::<Connection, String>::new(|| Ok(Connection(true))).worker_count(1);
+    /// let config = config.validate(|connection| connection.0);
+    /// # TaskManager::new(config)?.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn validate(mut self, validate: impl Fn(&mut R) -> bool + Send + Sync + 'static) -> Self {
+        self.hooks.validate = Some(Box::new(validate));
+        self
+    }
+
+    /// How long a resource may be idle before it is validated. Default: one second, because what worked a
+    /// second ago nearly always still works, and a ping costs a round trip. Zero validates before every
+    /// use. Without [`validate`](Self::validate) it is an error.
+    #[must_use]
+    pub fn validate_after(mut self, idle: Duration) -> Self {
+        self.validate_after = Some(idle);
         self
     }
 
@@ -368,6 +518,12 @@ impl<R, E> Config<R, E> {
             worker_count,
             max_worker_count,
             burst_interval,
+            policy,
+            max_lifetime,
+            max_uses,
+            idle_timeout,
+            min_idle,
+            validate_after,
             max_retries,
             retry_backoff,
             resource_pool_size,
@@ -394,7 +550,48 @@ impl<R, E> Config<R, E> {
         if queue_capacity == Some(0) {
             return Err(BuildError::NoCapacity);
         }
+        let invalid = |setting, problem: &str| BuildError::InvalidSetting {
+            setting,
+            problem: problem.to_owned(),
+        };
+        for (setting, time) in [("max_lifetime", max_lifetime), ("idle_timeout", idle_timeout)] {
+            if time == Some(Duration::ZERO) {
+                return Err(invalid(setting, "must be positive: leave it unset for no limit"));
+            }
+        }
+        if max_uses == Some(0) {
+            return Err(invalid("max_uses", "must be positive: leave it unset for no limit"));
+        }
+        if validate_after.is_some() && hooks.validate.is_none() {
+            return Err(invalid("validate_after", "there is nothing to call: set validate, too"));
+        }
+        if min_idle > max_worker_count {
+            let problem = format!(
+                "{min_idle} idle workers are more than max_worker_count ({max_worker_count}): \
+                 raise the one or lower the other"
+            );
+            return Err(invalid("min_idle", &problem));
+        }
+        if policy.is_some() && burst_interval.is_zero() {
+            let problem =
+                "burst_interval is zero, so that no policy is ever asked: set one of the two";
+            return Err(invalid("scaling", problem));
+        }
+        let policy = policy.unwrap_or_else(|| Box::new(BreakEven::new()));
+        let checked = contain(|| policy.check(worker_count, max_worker_count));
+        let panicked = |panic: Panic| Err(format!("its check panicked: {}", panic.message()));
+        if let Err(problem) = checked.unwrap_or_else(panicked) {
+            return Err(invalid("scaling", &problem));
+        }
+        let life = LifeRules {
+            max_lifetime,
+            max_uses,
+            idle_timeout,
+            min_idle,
+            validate_after: hooks.validate.is_some().then(|| validate_after.unwrap_or(STILL_SOUND)),
+        };
         let rules = Rules {
+            life,
             worker_count,
             max_worker_count,
             burst_interval,
@@ -408,7 +605,7 @@ impl<R, E> Config<R, E> {
         };
         let sequence = Arc::new(sync::AtomicU64::new(0));
         let reporter = Reporter { logger, collector, observers, sequence };
-        Ok(Parts { hooks, rules, reporter, max_retries, shutdown_on, thread_name, clock })
+        Ok(Parts { hooks, rules, policy, reporter, max_retries, shutdown_on, thread_name, clock })
     }
 }
 
@@ -416,6 +613,7 @@ impl<R, E> Config<R, E> {
 pub(crate) struct Parts<R, E> {
     pub(crate) hooks: Hooks<R, E>,
     pub(crate) rules: Rules,
+    pub(crate) policy: Box<dyn ScalingPolicy>,
     pub(crate) reporter: Reporter,
     pub(crate) max_retries: u32,
     pub(crate) shutdown_on: Option<CancelToken>,
@@ -429,6 +627,11 @@ impl<R, E> fmt::Debug for Config<R, E> {
             .field("worker_count", &self.worker_count)
             .field("max_worker_count", &self.max_worker_count)
             .field("burst_interval", &self.burst_interval)
+            .field("max_lifetime", &self.max_lifetime)
+            .field("max_uses", &self.max_uses)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("min_idle", &self.min_idle)
+            .field("validate_after", &self.validate_after)
             .field("max_retries", &self.max_retries)
             .field("retry_backoff", &self.retry_backoff)
             .field("resource_pool_size", &self.resource_pool_size)

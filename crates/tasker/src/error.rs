@@ -31,6 +31,14 @@ pub enum BuildError<E> {
     },
     /// `queue_capacity(0)`: no task could ever wait.
     NoCapacity,
+    /// A setting makes no sense, by itself or beside another.
+    #[non_exhaustive]
+    InvalidSetting {
+        /// The method of [`Config`](crate::Config) that set it.
+        setting: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
     /// `on_create` failed for a worker's or a pooled resource.
     CreateFailed(E),
     /// `on_create` panicked.
@@ -69,6 +77,7 @@ impl<E: fmt::Display> fmt::Display for BuildError<E> {
             Self::NoCapacity => f.write_str(
                 "queue capacity must be positive: leave it unset for a queue without a limit",
             ),
+            Self::InvalidSetting { setting, problem } => write!(f, "{setting}: {problem}"),
             Self::CreateFailed(error) => write!(f, "failed to initialize resource pool: {error}"),
             Self::CreatePanicked(panic) => write!(f, "on_create panicked: {panic}"),
             Self::Spawn(_) => f.write_str("could not start a thread"),
@@ -104,6 +113,37 @@ pub enum ShutdownError {
     /// A second `kill`.
     #[error("task manager already killed")]
     AlreadyKilled,
+}
+
+/// Why the limits of a manager were not changed.
+///
+/// ```
+/// use tasker::{Config, ResizeError, TaskManager};
+///
+/// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+/// assert_eq!(manager.resize(0, 4), Err(ResizeError::NoWorkers));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ResizeError {
+    /// A worker count of zero; [`pause`](crate::TaskManager::pause) holds tasks back.
+    #[error("worker count must be positive: pause the manager to hold tasks back")]
+    NoWorkers,
+    /// The cap is less than the worker count.
+    #[error(
+        "max_worker_count ({max_worker_count}) is less than worker_count ({worker_count}): \
+         raise the one or lower the other"
+    )]
+    MaxBelowWorkers {
+        /// The workers asked for.
+        worker_count: usize,
+        /// The cap asked for.
+        max_worker_count: usize,
+    },
+    /// The manager is shutting down, or has.
+    #[error("task manager is shutting down")]
+    ShuttingDown,
 }
 
 /// A task that was not accepted, given back with the reason.

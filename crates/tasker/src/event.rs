@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::autoscale::policy::Reason;
+use crate::autoscale::Reason;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::Outcome;
 use crate::shutdown::Phase;
@@ -125,6 +125,14 @@ pub enum Event<'a> {
         /// Why, with the numbers that the decision was made of.
         reason: Reason,
     },
+    /// Tasks are held back from now on, or start again.
+    #[non_exhaustive]
+    PauseChanged {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// Whether they are held back.
+        paused: bool,
+    },
     /// The manager entered a phase.
     #[non_exhaustive]
     PhaseChanged {
@@ -150,6 +158,7 @@ impl Event<'_> {
             | Self::CreateFailed { sequence, .. }
             | Self::ResourceDestroyed { sequence, .. }
             | Self::Scaled { sequence, .. }
+            | Self::PauseChanged { sequence, .. }
             | Self::PhaseChanged { sequence, .. } => *sequence,
         }
     }
@@ -175,7 +184,14 @@ pub enum DestroyReason {
     Unhealthy,
     /// A task panicked while using it.
     Panicked,
-    /// Its worker was not needed any more, or its `run_task` has ended.
+    /// It reached [`max_lifetime`](crate::Config::max_lifetime), or a little less.
+    Expired,
+    /// It was used [`max_uses`](crate::Config::max_uses) times, or nearly so.
+    MaxUses,
+    /// [`validate`](crate::Config::validate) did not find it sound.
+    Invalid,
+    /// It was not needed any more: its worker was one too many, it had lain in the pool for too long, or
+    /// its `run_task` has ended.
     Idle,
     /// The manager shut down.
     Shutdown,
@@ -226,6 +242,9 @@ impl std::fmt::Display for DestroyReason {
         f.write_str(match self {
             Self::Unhealthy => "unhealthy",
             Self::Panicked => "a task panicked",
+            Self::Expired => "its lifetime is over",
+            Self::MaxUses => "used as often as it may be",
+            Self::Invalid => "not sound any more",
             Self::Idle => "not needed any more",
             Self::Shutdown => "shutdown",
         })

@@ -69,12 +69,13 @@ mod worker;
 mod pool;
 mod resource;
 
-mod autoscale;
+pub mod autoscale;
 mod retry;
 mod shutdown;
 mod timekeeper;
 
 mod event;
+mod explain;
 mod logger;
 mod metrics;
 mod reporter;
@@ -86,12 +87,12 @@ mod sync;
 #[cfg(all(test, loom))]
 mod models;
 
-pub use autoscale::policy::Reason;
 pub use cancel::CancelToken;
 pub use config::Config;
 pub use context::{Cancelled, TaskContext};
-pub use error::{BuildError, RejectReason, Rejected, ShutdownError};
+pub use error::{BuildError, RejectReason, Rejected, ResizeError, ShutdownError};
 pub use event::{DestroyReason, Event, Observer, Owner};
+pub use explain::{Change, Explanation, Waiting};
 pub use handle::{TaskHandle, TaskStatus};
 pub use logger::{Level, Logger, NoopLogger, TracingLogger};
 pub use manager::TaskManager;

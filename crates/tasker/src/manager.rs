@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::config::{Config, Parts};
 use crate::context::TaskContext;
-use crate::engine::Engine;
-use crate::error::{BuildError, ShutdownError};
+use crate::engine::{Engine, LastFailure};
+use crate::error::{BuildError, ResizeError, ShutdownError};
+use crate::explain::Explanation;
 use crate::handle::TaskHandle;
 use crate::metrics::TaskMetrics;
 use crate::outcome::TaskError;
@@ -101,9 +102,10 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     fn build(parts: Parts<R, E>, shelf: Box<dyn Shelf<R>>) -> Result<Self, BuildError<E>> {
-        let Parts { hooks, rules, reporter, max_retries, shutdown_on, thread_name, clock } = parts;
+        let Parts { hooks, rules, policy, reporter, max_retries, shutdown_on, thread_name, clock } =
+            parts;
         let engine = Arc::new_cyclic(|me| Engine {
-            queue: Queue::new(rules.clone(), shelf, Arc::clone(&reporter.sequence)),
+            queue: Queue::new(rules.clone(), shelf, Arc::clone(&reporter.sequence), clock.now()),
             hooks,
             reporter,
             clock,
@@ -111,9 +113,10 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
             rules,
             max_retries,
             parent: Mutex::new(None),
+            last_failure: LastFailure::none(),
             me: me.clone(),
         });
-        engine.start()?;
+        engine.start(policy)?;
         if let Some(parent) = shutdown_on {
             engine.follow(parent);
         }
@@ -430,6 +433,9 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
             running_tasks: count.running,
             recovering_workers: count.recovering,
             delayed_tasks: count.delayed,
+            max_workers: count.max_worker_count,
+            leaving_workers: count.leaving,
+            paused: count.paused,
         }
     }
 
@@ -447,6 +453,79 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     #[must_use]
     pub fn metrics(&self) -> TaskMetrics {
         self.engine().reporter.metrics()
+    }
+
+    /// Changes how many workers are always there and how many there may be, while the manager runs.
+    ///
+    /// Missing base workers are hired at once, as far as the cap has room; they make their resources in the
+    /// background. Idle workers above the new cap go at once, the others as soon as they are free, and
+    /// until then [`TaskStats::active_workers`] shows them. Nothing that runs is disturbed. The pool
+    /// behind [`run_task`](Self::run_task) keeps its size.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(4))?;
+    /// manager.resize(1, 2)?; // fewer at night
+    /// let stats = manager.stats();
+    /// assert_eq!((stats.base_workers, stats.max_workers), (1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError`] if the numbers contradict each other or the manager is shutting down. Then nothing
+    /// has changed.
+    pub fn resize(&self, worker_count: usize, max_worker_count: usize) -> Result<(), ResizeError> {
+        self.engine().resize(worker_count, max_worker_count)
+    }
+
+    /// Holds tasks back: they are accepted and wait, `run_task` included, until [`resume`](Self::resume).
+    /// What runs goes on. Timeouts, [`start_within`](Task::start_within), capacity and retries count on as
+    /// ever.
+    ///
+    /// A stop ends the pause, since it runs what was accepted; so does a kill. Pausing twice, or when the
+    /// manager is shutting down, changes nothing.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager, TaskStatus};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// manager.pause(); // while the database is moved, say
+    /// let held_back = manager.task(|_, _| Ok("after all")).submit();
+    /// assert_eq!(held_back.status(), TaskStatus::Queued);
+    /// assert!(manager.stats().paused);
+    /// manager.resume();
+    /// assert_eq!(held_back.wait()?, "after all");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pause(&self) {
+        self.engine().set_paused(true);
+    }
+
+    /// Lets tasks start again after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.engine().set_paused(false);
+    }
+
+    /// Why there are as many workers as there are, and what the waiting tasks wait for: in words
+    /// (`to_string`) and in numbers.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(2))?;
+    /// let explanation = manager.explain();
+    /// assert_eq!((explanation.workers, explanation.waiting.tasks), (2, 0));
+    /// println!("{explanation}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn explain(&self) -> Explanation
+    where
+        E: fmt::Display,
+    {
+        self.engine().explain()
     }
 
     /// Where the manager is in its life.

@@ -34,4 +34,10 @@ pub struct TaskStats {
     pub recovering_workers: usize,
     /// Retries that wait for their time.
     pub delayed_tasks: usize,
+    /// How many workers there may be, those that are making or destroying their resource included.
+    pub max_workers: usize,
+    /// Workers that are destroying their resource for good, and count until it is gone.
+    pub leaving_workers: usize,
+    /// Whether tasks are held back by [`pause`](crate::TaskManager::pause).
+    pub paused: bool,
 }

@@ -2,22 +2,34 @@
 
 use std::sync::Arc;
 
+use crate::autoscale::ScalingPolicy;
 use crate::engine::Engine;
 use crate::queue::{Effects, Timetable};
 use crate::sync::{Thread, park};
+use crate::worker::attempt::discard_for;
 
-/// Runs until the manager is over. With nothing due it sleeps without a time limit.
-pub(crate) fn keep_time<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>>) {
+/// Runs until the manager is over. With nothing due it sleeps without a time limit. The scaling policy
+/// is this thread's own, so that it needs no lock and is asked by nobody else.
+#[expect(clippy::needless_pass_by_value, reason = "it is the thread's own hold of the manager")]
+pub(crate) fn keep_time<R: 'static, E: Send + 'static>(
+    engine: Arc<Engine<R, E>>,
+    mut policy: Box<dyn ScalingPolicy>,
+) {
     let me = Thread::current();
     engine.clock.subscribe(&me);
     engine.queue.keep_time(me);
     loop {
         let mut fx = Effects::new();
         let timetable = engine.queue.due(engine.clock.now(), &mut fx);
-        if !fx.is_empty() {
-            // A callback or an observer may run in here and use up a wake-up that came meanwhile: look
-            // again before sleeping.
-            engine.perform_aside(fx);
+        let look = std::mem::take(&mut fx.look);
+        let quiet = fx.is_empty() && !look;
+        engine.perform_aside(fx);
+        if look {
+            engine.scale(&mut *policy);
+        }
+        if !quiet {
+            // A callback, an observer or the policy may use up a wake-up that came meanwhile: look again
+            // before sleeping.
             continue;
         }
         match timetable {
@@ -26,5 +38,6 @@ pub(crate) fn keep_time<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>
             Timetable::Over => break,
         }
     }
+    discard_for(engine.identity(), policy);
     engine.let_go_of_parent();
 }

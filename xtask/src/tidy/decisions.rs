@@ -40,7 +40,9 @@ fn forbidden(word: Word<'_>, next: Option<&Word<'_>>, text: &str) -> Option<Stri
     if NAMES.contains(&word.text) || TYPES.iter().any(|name| word.text.starts_with(name)) {
         return Some(word.text.to_owned());
     }
-    if word.text == "Instant" && next.is_some_and(|next| next.text == "now") {
+    if word.text == "Instant"
+        && next.is_some_and(|next| next.text == "now" && word.joins(next, text))
+    {
         return Some("Instant::now".to_owned());
     }
     let behind = &text[word.at + word.text.len()..];

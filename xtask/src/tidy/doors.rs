@@ -49,7 +49,8 @@ fn goods(file: &Source) -> Vec<(Good, String, usize)> {
         .collect();
     let words = file.shipped_words();
     for pair in words.windows(2) {
-        if matches!(pair[0].text, "Instant" | "SystemTime") && pair[1].text == "now" {
+        let clock = matches!(pair[0].text, "Instant" | "SystemTime") && pair[1].text == "now";
+        if clock && pair[0].joins(&pair[1], &file.text) {
             goods.push((Good::Time, format!("{}::now", pair[0].text), pair[0].at));
         }
     }
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn what_needs_no_door_is_free() {
         let text = "use std::sync::{Arc, OnceLock, PoisonError, Weak}; use std::time::Instant;
-            use crate::sync::{Mutex, thread}; fn f(now: Instant) {}
+            use crate::sync::{Mutex, thread}; fn f(until: Instant, now: Instant) {}
             fn g() { std::thread::available_parallelism() }";
         assert_eq!(problems("queue.rs", text), [""; 0]);
     }

@@ -9,6 +9,14 @@ pub(super) struct Word<'s> {
     pub(super) at: usize,
 }
 
+impl Word<'_> {
+    /// Whether `next` is asked of this word: `Instant::now`, but not `until: Instant, now: Instant`.
+    pub(super) fn joins(&self, next: &Word<'_>, code: &str) -> bool {
+        let between = &code[self.at + self.text.len()..next.at];
+        between.trim() == "::"
+    }
+}
+
 /// A path such as `crate::queue::Queue`, spelled out, and where its last part stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Path {

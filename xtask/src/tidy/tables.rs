@@ -51,7 +51,9 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("worker/settle.rs", Decisions),
     ("pool/roster.rs", Decisions),
     ("retry/", Decisions),
-    ("autoscale/policy.rs", Decisions),
+    ("autoscale/", Decisions), // the simulator decides nothing, but is made of nothing else
+    ("explain.rs", Decisions),
+    ("resource/life.rs", Decisions),
     ("shutdown.rs", Decisions),
     ("metrics/window.rs", Decisions),
     ("completion.rs", Parts),
@@ -71,7 +73,6 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("worker/mod.rs", Conductors), // a thread that drives the queue, as the two below
     ("resource/reserve.rs", Conductors),
     ("timekeeper.rs", Conductors),
-    ("autoscale/", Conductors),
     ("config.rs", Conductors),
     ("submit.rs", Manager),
     ("manager.rs", Manager),
@@ -89,6 +90,11 @@ pub(super) const DECISIONS: &[&str] = &[
     "retry/mod.rs",
     "retry/backoff.rs",
     "autoscale/policy.rs",
+    "autoscale/load.rs",
+    "autoscale/limits.rs",
+    "autoscale/break_even.rs",
+    "explain.rs",
+    "resource/life.rs",
     "shutdown.rs",
     "metrics/window.rs",
 ];

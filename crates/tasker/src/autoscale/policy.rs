@@ -1,163 +1,249 @@
-//! DECISION: hold, grow or retire, with the reason.
+//! DECISION: what a scaling policy is asked, what it answers, and how a reason reads.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// What the policy looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Load {
-    /// Tasks that wait in the lanes.
-    pub(crate) queued: usize,
-    /// Workers with nothing to do.
-    pub(crate) idle: usize,
-    /// Workers that are making a resource.
-    pub(crate) creating: usize,
-    /// Workers that will stay: all but those that are leaving.
-    pub(crate) staying: usize,
-    /// Seats that are taken, those of leaving workers included.
-    pub(crate) live: usize,
-    pub(crate) worker_count: usize,
-    pub(crate) max_worker_count: usize,
-    /// How long the coldest idle worker has had nothing to do.
-    pub(crate) coldest_idle_for: Option<Duration>,
-    pub(crate) burst_interval: Duration,
+use super::Load;
+
+/// Decides how many workers there should be. Give one to
+/// [`Config::scaling`](crate::Config::scaling); the default is [`BreakEven`](super::BreakEven).
+///
+/// A policy is a function of what it is shown and of what it remembers itself: it reads no clock and
+/// touches nothing. It is asked on the manager's timekeeper, never under a lock: when a task comes while
+/// nobody is idle (at most once a millisecond, and less often where creations are slow), and every
+/// [`burst_interval`](crate::Config::burst_interval) while there is anything to scale. Every deadline
+/// of the manager waits while it thinks, so it should think for microseconds.
+///
+/// Whatever it plans, the manager keeps `worker_count ≤ workers ≤ max_worker_count`, dismisses idle
+/// workers only, and starts a creation when tasks wait and nobody has or makes a resource. A plan beyond
+/// these limits is cut to them and logged as a warning; a panic is caught, logged, and changes nothing.
+///
+/// ```
+/// use std::time::Instant;
+/// use tasker::autoscale::{Load, Plan, ScalingPolicy};
+/// use tasker::{Config, TaskManager};
+///
+/// /// One worker for every four tasks that wait.
+/// struct Quarter;
+///
+/// impl ScalingPolicy for Quarter {
+///     fn plan(&mut self, load: &Load, _now: Instant) -> Plan {
+///         let more = load.queued / 4;
+///         Plan::new(load.workers() + more, format!("{} tasks wait", load.queued))
+///     }
+/// }
+///
+/// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).max_worker_count(8);
+/// let manager = TaskManager::new(config.scaling(Quarter))?;
+/// # manager.stop()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait ScalingPolicy: Send + 'static {
+    /// How many workers there should be, and why. [`Plan::hold`] leaves things as they are.
+    fn plan(&mut self, load: &Load, now: Instant) -> Plan;
+
+    /// Whether the policy can work within these limits; asked once, by `TaskManager::new`, which gives
+    /// the text back as an error. Default: it can.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what contradicts what.
+    fn check(&self, worker_count: usize, max_worker_count: usize) -> Result<(), String> {
+        let _ = (worker_count, max_worker_count);
+        Ok(())
+    }
 }
 
-/// What is to be done.
+impl<P: ScalingPolicy + ?Sized> ScalingPolicy for Box<P> {
+    fn plan(&mut self, load: &Load, now: Instant) -> Plan {
+        (**self).plan(load, now)
+    }
+
+    fn check(&self, worker_count: usize, max_worker_count: usize) -> Result<(), String> {
+        (**self).check(worker_count, max_worker_count)
+    }
+}
+
+/// What a policy answers.
 #[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
-    Hold,
-    /// Hire so many.
-    Grow(usize, Reason),
-    /// Dismiss the coldest.
-    Retire(Reason),
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// How many workers there should be, those that are making their resource included.
+    pub workers: usize,
+    /// Why, whether or not that changes anything.
+    pub reason: Reason,
 }
 
-/// Why the number of workers changes, with the numbers that the decision was made of.
+impl Plan {
+    /// So many workers, for this reason. A text will do for the reason: it becomes [`Reason::Custom`].
+    pub fn new(workers: usize, reason: impl Into<Reason>) -> Self {
+        Self { workers, reason: reason.into() }
+    }
+
+    /// As many as there are.
+    pub fn hold(load: &Load, reason: impl Into<Reason>) -> Self {
+        Self::new(load.workers(), reason)
+    }
+}
+
+/// Why there are so many workers, with the numbers that the decision was made of. Prints as one
+/// sentence without its full stop.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
-    /// Tasks wait, nobody is idle, and the resources being made do not cover them.
+    /// Work would still wait when a worker begun now is ready.
     #[non_exhaustive]
-    Backlog {
+    Surge {
         /// Tasks that wait.
         queued: usize,
-        /// Resources being made.
-        creating: usize,
+        /// How long a task takes on average.
+        service_time: Duration,
+        /// Tasks that come, per second.
+        arrival_rate: f64,
+        /// How long a resource takes to make.
+        creation_time: Duration,
     },
-    /// A worker beyond the base has had nothing to do for long enough.
+    /// The demand of the last while needs so many.
+    #[non_exhaustive]
+    Demand {
+        /// Workers that the tasks keep busy: arrivals per second times seconds of service.
+        erlangs: f64,
+        /// Workers beyond that, so that few tasks wait.
+        spare: f64,
+    },
+    /// The coldest worker beyond the base has been idle for as long as another one would cost.
     #[non_exhaustive]
     Idle {
-        /// For how long.
+        /// How long it has been idle.
+        idle_for: Duration,
+        /// The time from which on it is not worth keeping.
+        limit: Duration,
+    },
+    /// There are enough.
+    #[non_exhaustive]
+    Enough {
+        /// Workers that the tasks keep busy.
+        erlangs: f64,
+        /// Tasks that wait.
+        queued: usize,
+    },
+    /// Tasks come faster than they are completed.
+    #[non_exhaustive]
+    Rate {
+        /// Tasks that come, per second.
+        arrival_rate: f64,
+        /// Tasks that are completed, per second.
+        completion_rate: f64,
+    },
+    /// The policy asks for a number that does not depend on the load.
+    Fixed,
+    /// [`Config::min_idle`](crate::Config::min_idle) asks for idle workers.
+    #[non_exhaustive]
+    MinIdle {
+        /// Workers in use.
+        in_use: usize,
+        /// Idle workers to have beside them.
+        min_idle: usize,
+    },
+    /// The worker was idle longer than [`Config::idle_timeout`](crate::Config::idle_timeout).
+    #[non_exhaustive]
+    IdleTimeout {
+        /// How long it has been idle.
         idle_for: Duration,
     },
+    /// [`resize`](crate::TaskManager::resize) changed the limits, or workers below
+    /// [`worker_count`](crate::Config::worker_count) are missing.
+    #[non_exhaustive]
+    Resized {
+        /// Workers that are always there.
+        worker_count: usize,
+        /// How many there may be.
+        max_worker_count: usize,
+    },
+    /// Tasks wait and nobody has or makes a resource.
+    #[non_exhaustive]
+    Nobody {
+        /// Tasks that wait.
+        queued: usize,
+    },
+    /// A burst worker that gets no resource is not needed either.
+    Unequipped,
+    /// A policy's own words.
+    Custom(Cow<'static, str>),
+}
+
+impl From<&'static str> for Reason {
+    fn from(words: &'static str) -> Self {
+        Self::Custom(words.into())
+    }
+}
+
+impl From<String> for Reason {
+    fn from(words: String) -> Self {
+        Self::Custom(words.into())
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Backlog { queued, creating } => {
-                write!(f, "{queued} queued, nobody idle, {creating} resources in the making")
+            Self::Surge { queued, service_time, arrival_rate, creation_time } => {
+                let (each, takes) = (Short(*service_time), Short(*creation_time));
+                write!(f, "{queued} queued, {each} each, {arrival_rate:.1}/s more; ")?;
+                write!(f, "a new worker takes {takes}")
             }
-            Self::Idle { idle_for } => write!(f, "a worker has been idle for {idle_for:.1?}"),
+            Self::Demand { erlangs, spare } => {
+                write!(
+                    f,
+                    "the tasks keep {erlangs:.1} workers busy, and {spare:.1} more keep waits short"
+                )
+            }
+            Self::Idle { idle_for, limit } => {
+                let (idle_for, limit) = (Short(*idle_for), Short(*limit));
+                write!(
+                    f,
+                    "a worker has been idle for {idle_for}, and another one would cost {limit}"
+                )
+            }
+            Self::Enough { erlangs, queued } => {
+                write!(f, "the tasks keep {erlangs:.1} workers busy, and {queued} are queued")
+            }
+            Self::Rate { arrival_rate, completion_rate } => {
+                write!(f, "{arrival_rate:.1} tasks/s come, {completion_rate:.1}/s are completed")
+            }
+            Self::Fixed => f.write_str("the policy asks for a fixed number"),
+            Self::MinIdle { in_use, min_idle } => {
+                write!(f, "{in_use} workers are in use, and {min_idle} more are to be idle")
+            }
+            Self::IdleTimeout { idle_for } => {
+                write!(f, "a worker has been idle for {}, beyond idle_timeout", Short(*idle_for))
+            }
+            Self::Resized { worker_count, max_worker_count } => {
+                write!(f, "the limits are {worker_count} to {max_worker_count} workers")
+            }
+            Self::Nobody { queued } => {
+                write!(f, "{queued} queued, and nobody has or makes a resource")
+            }
+            Self::Unequipped => f.write_str("a worker gets no resource, and nobody waits for it"),
+            Self::Custom(words) => f.write_str(words),
         }
     }
 }
 
-/// How many ticks a burst worker may be idle before it goes: long enough to bridge a gap between two
-/// bursts, short enough to give the resource back within a second at the default interval.
-const PATIENCE: u32 = 10;
+/// A duration in few digits: `180 ms`, `1.2 s`.
+pub(crate) struct Short(pub(crate) Duration);
 
-/// One worker for every task that waits and that no resource in the making will serve; one worker less
-/// at a time when the coldest has been idle for ten intervals.
-pub(crate) fn plan(load: &Load) -> Plan {
-    let room = load.max_worker_count.saturating_sub(load.live);
-    let uncovered = load.queued.saturating_sub(load.creating);
-    if load.idle == 0 && uncovered > 0 && room > 0 {
-        let reason = Reason::Backlog { queued: load.queued, creating: load.creating };
-        return Plan::Grow(uncovered.min(room), reason);
-    }
-    match load.coldest_idle_for {
-        Some(idle_for)
-            if load.queued == 0
-                && load.staying > load.worker_count
-                && idle_for >= load.burst_interval.saturating_mul(PATIENCE) =>
-        {
-            Plan::Retire(Reason::Idle { idle_for })
-        }
-        _ => Plan::Hold,
-    }
-}
-
-/// Whether a next look is worth a wake-up.
-pub(crate) fn worth_watching(load: &Load) -> bool {
-    let can_grow = load.queued > 0 && load.live < load.max_worker_count;
-    !load.burst_interval.is_zero() && (can_grow || load.staying > load.worker_count)
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    const BUSY: Load = Load {
-        queued: 5,
-        idle: 0,
-        creating: 0,
-        staying: 2,
-        live: 2,
-        worker_count: 2,
-        max_worker_count: 4,
-        coldest_idle_for: None,
-        burst_interval: Duration::from_millis(100),
-    };
-
-    #[test]
-    fn a_backlog_grows_the_pool_up_to_the_cap_counting_what_is_being_made() {
-        let grown = |load: Load| match plan(&load) {
-            Plan::Grow(n, _) => n,
-            Plan::Hold | Plan::Retire(_) => 0,
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        let (value, unit) = match seconds {
+            s if s >= 1.0 => (s, "s"),
+            s if s >= 1e-3 => (s * 1e3, "ms"),
+            s => (s * 1e6, "µs"),
         };
-        let table = [
-            (BUSY, 2),
-            (Load { queued: 1, ..BUSY }, 1),
-            (Load { queued: 0, ..BUSY }, 0),
-            (Load { creating: 1, live: 3, staying: 3, ..BUSY }, 1),
-            (Load { queued: 1, creating: 1, live: 3, staying: 3, ..BUSY }, 0),
-            (Load { live: 4, staying: 3, ..BUSY }, 0),
-            (Load { idle: 1, ..BUSY }, 0),
-        ];
-        for (load, expected) in table {
-            assert_eq!(grown(load), expected, "{load:?}");
-        }
-    }
-
-    #[test]
-    fn a_burst_worker_goes_after_ten_idle_intervals_and_a_base_worker_never() {
-        let cold = |ms, staying| Load {
-            queued: 0,
-            idle: 1,
-            staying,
-            live: staying,
-            coldest_idle_for: Some(Duration::from_millis(ms)),
-            ..BUSY
-        };
-        for (load, goes) in [(cold(999, 3), false), (cold(1000, 3), true), (cold(9000, 2), false)] {
-            assert_eq!(matches!(plan(&load), Plan::Retire(_)), goes, "{load:?}");
-        }
-    }
-
-    #[test]
-    fn nobody_is_woken_when_there_is_nothing_to_scale() {
-        let table = [
-            (BUSY, true),
-            (Load { queued: 0, ..BUSY }, false),
-            (Load { queued: 0, staying: 3, live: 3, ..BUSY }, true),
-            (Load { live: 4, staying: 2, ..BUSY }, false),
-            (Load { burst_interval: Duration::ZERO, ..BUSY }, false),
-        ];
-        for (load, expected) in table {
-            assert_eq!(worth_watching(&load), expected, "{load:?}");
-        }
+        let digits = usize::from(value < 9.95 && value.fract() >= 0.05);
+        write!(f, "{value:.digits$} {unit}")
     }
 }

@@ -10,7 +10,7 @@ use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
 use crate::queue::job::Ran;
 use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Welcome};
-use crate::resource::lending::Lease;
+use crate::resource::lending::{Lease, Pooled};
 use crate::resource::slot::Failure;
 use crate::task::{Settings, TaskId, Work};
 use crate::worker::attempt::{attempt, discard, discard_for, is_working_for};
@@ -182,10 +182,24 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                 let mut once = SingleAttempt(&mut work);
                 self.run_on_loan(&mut once, settings, loan, queued_at, queued_at)
             }
-            Welcome::Pooled(guest, lease) => {
+            Welcome::Claim { key, id } => {
+                self.reporter.arrival(queued_at);
+                self.tell_queued(sequence, id, settings);
+                self.await_claim(key, id, settings, None).and_then(|loan| {
+                    let started = self.clock.now();
+                    let mut once = SingleAttempt(&mut work);
+                    self.run_on_loan(&mut once, settings, loan, queued_at, started)
+                })
+            }
+            Welcome::Pooled { guest, pooled, check } => {
                 self.reporter.arrival(queued_at);
                 self.tell_queued(sequence, guest.id, settings);
-                self.run_as_guest(&mut work, settings, guest, lease, true, queued_at, queued_at)
+                if check {
+                    self.run_on_checked(&mut work, settings, guest, pooled, queued_at)
+                } else {
+                    let used = Used::Pooled(pooled);
+                    self.run_as_guest(&mut work, settings, guest, used, queued_at, queued_at)
+                }
             }
             Welcome::Temporary(guest) => {
                 self.reporter.arrival(queued_at);
@@ -195,6 +209,30 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         };
         discard(work);
         result
+    }
+
+    /// Runs on the first pooled resource that is sound, or on a temporary one if none is.
+    fn run_on_checked<K: Work<R, E>>(
+        self: &Arc<Self>,
+        work: &mut K,
+        settings: &Settings,
+        mut guest: Guest,
+        mut pooled: Pooled<R>,
+        queued_at: Instant,
+    ) -> Result<K::Output, TaskError<E>> {
+        let mut check = true;
+        while check && !self.hooks.is_sound(&self.reporter, &mut pooled.lease.resource) {
+            let mut fx = Effects::new();
+            let next = self.queue.exchange(&mut guest, pooled, self.clock.now(), &mut fx);
+            self.perform(fx);
+            match next {
+                Some(next) => (pooled, check) = next,
+                None => return self.run_on_temporary(work, settings, guest, queued_at),
+            }
+        }
+        pooled.suspect = false;
+        let started = self.clock.now();
+        self.run_as_guest(work, settings, guest, Used::Pooled(pooled), queued_at, started)
     }
 
     fn run_on_temporary<K: Work<R, E>>(
@@ -207,7 +245,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let created = self.hooks.create(&self.reporter, Owner::Temporary, || self.clock.now());
         let started = self.clock.now();
         let error = match created {
-            Ok(resource) => {
+            Ok((resource, _)) => {
                 let lease = Lease::new(resource, guest.token.clone());
                 let mut fx = Effects::new();
                 let may_start = self.queue.guest_starts(&guest, settings, started, &mut fx);
@@ -216,8 +254,8 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                     .start_within
                     .is_some_and(|limit| started.saturating_duration_since(queued_at) >= limit);
                 if may_start && !late {
-                    return self
-                        .run_as_guest(work, settings, guest, lease, false, queued_at, started);
+                    let used = Used::Temporary(lease);
+                    return self.run_as_guest(work, settings, guest, used, queued_at, started);
                 }
                 let reason = if may_start { DestroyReason::Idle } else { DestroyReason::Shutdown };
                 self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
@@ -235,32 +273,35 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         Err(error)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site for each of two kinds of guest")]
     fn run_as_guest<K: Work<R, E>>(
         self: &Arc<Self>,
         work: &mut K,
         settings: &Settings,
         guest: Guest,
-        mut lease: Lease<R>,
-        pooled: bool,
+        mut used: Used<R>,
         queued_at: Instant,
         started: Instant,
     ) -> Result<K::Output, TaskError<E>> {
         let id = guest.id;
-        let (ran, value) = self.attempt(work, settings, id, 1, started, &mut lease);
+        let lease = used.lease();
+        let (ran, value) = self.attempt(work, settings, id, 1, started, lease);
         let finished = self.clock.now();
         let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
         let cancelled = self.queue.guest_why(&guest).or_else(|| lease.token.why());
         let case = Case { cancelled, ..self.case(&ran, settings, false, 1) };
-        let Verdict { task, condemned } = settle(case);
+        let Verdict { task, condemned, suspect } = settle(case);
         let ending = ending(self.identity(), ran, task, 1);
         let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
-        let back = if pooled {
-            Some((lease, condemned))
-        } else {
-            let reason = condemned.unwrap_or(DestroyReason::Idle);
-            self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
-            None
+        let back = match used {
+            Used::Pooled(mut pooled) => {
+                pooled.suspect |= suspect;
+                Some((pooled, condemned))
+            }
+            Used::Temporary(lease) => {
+                let reason = condemned.unwrap_or(DestroyReason::Idle);
+                self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
+                None
+            }
         };
         let mut fx = Effects::new();
         self.queue.farewell(guest, outcome, back, finished, &mut fx);
@@ -268,6 +309,21 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let name = settings.name();
         self.tell_end(id, name, outcome, Some(times));
         ending.map(|()| value.expect("what went well has a value"))
+    }
+}
+
+/// What a guest runs on.
+enum Used<R> {
+    Pooled(Pooled<R>),
+    Temporary(Lease<R>),
+}
+
+impl<R> Used<R> {
+    fn lease(&mut self) -> &mut Lease<R> {
+        match self {
+            Self::Pooled(pooled) => &mut pooled.lease,
+            Self::Temporary(lease) => lease,
+        }
     }
 }
 

@@ -2,17 +2,20 @@
 
 mod blocking;
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use crate::autoscale::{Plan, ScalingPolicy};
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::completion::Completion;
 use crate::detached::Cancels;
-use crate::error::{BuildError, RejectReason, ShutdownError};
+use crate::error::{BuildError, RejectReason, ResizeError, ShutdownError};
 use crate::event::Event;
+use crate::explain::Explanation;
 use crate::logger::Level;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
@@ -21,11 +24,13 @@ use crate::queue::job::{Job, Place, Ran, Runnable, Ticket};
 use crate::queue::{Effects, Mode, News, Queue, Rules, Submitted};
 use crate::reporter::Reporter;
 use crate::resource::Hooks;
+use crate::resource::reserve::keep_stocked;
 use crate::resource::slot::Failure;
 use crate::retry::backoff::Backoff;
 use crate::shutdown::ShutdownReport;
 use crate::sync::{Mutex, Ordering, park};
 use crate::task::{Name, Settings, TaskId};
+use crate::timekeeper::keep_time;
 use crate::worker::Worker;
 use crate::worker::attempt::{discard, discard_for, is_working_for, on_behalf};
 use crate::worker::settle::{Case, Settled, Went};
@@ -42,7 +47,24 @@ pub(crate) struct Engine<R, E> {
     pub(crate) rules: Rules,
     pub(crate) max_retries: u32,
     pub(crate) parent: Mutex<Option<(CancelToken, u64)>>,
+    /// What the last failed creation failed with, for `explain`.
+    pub(crate) last_failure: LastFailure<E>,
     pub(crate) me: Weak<Self>,
+}
+
+/// What the last failed creation failed with. It may panic when it is dropped, as all that is the user's.
+pub(crate) struct LastFailure<E>(Mutex<Option<Failure<E>>>);
+
+impl<E> LastFailure<E> {
+    pub(crate) fn none() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<E> Drop for LastFailure<E> {
+    fn drop(&mut self) {
+        discard(self.0.lock().take());
+    }
 }
 
 /// The common fate of the base workers while their manager is being built.
@@ -95,8 +117,11 @@ impl<E> Building<E> {
 
 impl<R: 'static, E: Send + 'static> Engine<R, E> {
     /// Starts the threads and waits until every base resource and the pool are made.
-    pub(crate) fn start(self: &Arc<Self>) -> Result<(), BuildError<E>> {
-        let result = self.try_start();
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        policy: Box<dyn ScalingPolicy>,
+    ) -> Result<(), BuildError<E>> {
+        let result = self.try_start(policy);
         self.queue.built();
         if result.is_err() {
             let _ = self.begin_kill();
@@ -106,14 +131,14 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         result
     }
 
-    fn try_start(self: &Arc<Self>) -> Result<(), BuildError<E>> {
+    fn try_start(self: &Arc<Self>, policy: Box<dyn ScalingPolicy>) -> Result<(), BuildError<E>> {
         let mut seats = Vec::new();
         seats.extend((0..self.rules.worker_count).map_while(|_| self.queue.hire()));
         let building = Arc::new(Building::new(seats.len()));
-        let mut spawned = self.start_thread("timekeeper", crate::timekeeper::keep_time);
+        let mut spawned = self.start_thread("timekeeper", |engine| keep_time(engine, policy));
         if spawned.is_ok() && self.rules.reserve_size > 0 {
             self.queue.engage_steward();
-            spawned = self.start_thread("steward", crate::resource::reserve::keep_stocked);
+            spawned = self.start_thread("steward", |engine| keep_stocked(&engine));
             if spawned.is_err() {
                 self.queue.dismiss_steward();
             }
@@ -139,9 +164,52 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         }
     }
 
-    fn start_thread(self: &Arc<Self>, name: &str, run: fn(&Arc<Self>)) -> io::Result<()> {
+    fn start_thread(
+        self: &Arc<Self>,
+        name: &str,
+        run: impl FnOnce(Arc<Self>) + Send + 'static,
+    ) -> io::Result<()> {
         let engine = Arc::clone(self);
-        self.crew.start(name, move || run(&engine))
+        self.crew.start(name, move || run(engine))
+    }
+
+    /// A resource for the pool is made.
+    pub(crate) fn stock(self: &Arc<Self>, resource: R, took: Duration) {
+        let mut fx = Effects::new();
+        self.queue.stock(resource, took, fastrand::f64(), self.clock.now(), &mut fx);
+        self.perform(fx);
+    }
+
+    /// Keeps why a creation failed, until another one does.
+    pub(crate) fn remember(&self, failure: Failure<E>) {
+        let before = self.last_failure.0.lock().replace(failure);
+        discard_for(self.identity(), before);
+    }
+
+    /// Asks the policy and does what it plans.
+    pub(crate) fn scale(self: &Arc<Self>, policy: &mut dyn ScalingPolicy) {
+        let now = self.clock.now();
+        let Some(load) = self.queue.load(now) else { return };
+        let plan = match on_behalf(self.identity(), || policy.plan(&load, now)) {
+            Ok(plan) => plan,
+            Err(panic) => {
+                self.reporter.panicked("the scaling policy", panic);
+                Plan::hold(&load, "the scaling policy panicked")
+            }
+        };
+        let workers = plan.workers;
+        let mut fx = Effects::new();
+        if self.queue.carry_out(plan, now, &mut fx) {
+            let (least, most) = (load.worker_count, load.max_worker_count);
+            self.reporter.log(
+                Level::Warn,
+                format_args!(
+                    "the scaling policy plans {workers} workers; {least} to {most} are allowed, \
+                     and it gets as many as that"
+                ),
+            );
+        }
+        self.perform(fx);
     }
 
     /// Cancelling `parent` starts a graceful stop.
@@ -190,7 +258,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
-        let Effects { wake, ended, cancel, admitted, news } = fx;
+        let Effects { wake, ended, cancel, admitted, news, look: _ } = fx; // the timekeeper has looked
         for thread in wake {
             thread.unpark();
         }
@@ -239,6 +307,12 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                     reason,
                 });
             }
+            News::Paused { sequence, paused } => {
+                let state = if paused { "paused" } else { "not paused any more" };
+                self.reporter.log(Level::Info, format_args!("the task manager is {state}"));
+                self.reporter
+                    .emit_at(sequence, |sequence| Event::PauseChanged { sequence, paused });
+            }
             News::Hired { seat, number } => {
                 let engine = Arc::clone(self);
                 let run = move || Worker::new(engine, seat, number).run(None);
@@ -246,7 +320,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                     self.reporter
                         .log(Level::Warn, format_args!("no thread for one more worker: {error}"));
                     let mut fx = Effects::new();
-                    self.queue.left(seat, self.clock.now(), &mut fx);
+                    self.queue.unstarted(seat, self.clock.now(), &mut fx);
                     self.perform(fx);
                 }
             }
@@ -355,6 +429,53 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             }
             _ => Duration::ZERO,
         }
+    }
+
+    pub(crate) fn resize(
+        self: &Arc<Self>,
+        worker_count: usize,
+        max_worker_count: usize,
+    ) -> Result<(), ResizeError> {
+        let mut fx = Effects::new();
+        let now = self.clock.now();
+        let resized = self.queue.resize(worker_count, max_worker_count, now, &mut fx);
+        self.perform(fx);
+        resized
+    }
+
+    pub(crate) fn set_paused(self: &Arc<Self>, paused: bool) {
+        let mut fx = Effects::new();
+        self.queue.set_paused(paused, self.clock.now(), &mut fx);
+        self.perform(fx);
+    }
+
+    pub(crate) fn explain(&self) -> Explanation
+    where
+        E: fmt::Display,
+    {
+        // Taken out while it is printed: that is code of the user's, and runs under no lock.
+        let failure = self.last_failure.0.lock().take();
+        let text = failure.as_ref().map(|failure| {
+            let printed = on_behalf(self.identity(), || match failure {
+                Failure::Error(error) => error.to_string(),
+                Failure::Panicked(panic) => format!("on_create panicked: {}", panic.message()),
+            });
+            printed.unwrap_or_else(|panic| {
+                self.reporter.panicked("the Display of an error", panic);
+                "an error whose Display panics".to_owned()
+            })
+        });
+        if let Some(failure) = failure {
+            let newer = {
+                let mut last = self.last_failure.0.lock();
+                match &*last {
+                    Some(_) => Some(failure),
+                    None => last.replace(failure),
+                }
+            };
+            discard_for(self.identity(), newer);
+        }
+        Explanation::new(self.queue.outlook(self.clock.now()), text)
     }
 
     /// A worker's task has ended: tells those who watch, then its caller.

@@ -14,15 +14,16 @@ use crate::worker::settle::{Case, Went};
 
 /// A seat whose worker has laid its resource on the shelf and sleeps: nobody plays the worker, so a
 /// test can look into the seat when all is done.
-fn idle_seat(queue: &Queue<u32, ()>) -> usize {
+pub(super) fn idle_seat(queue: &Queue<u32, ()>) -> usize {
     let (seat, _) = queue.hire().unwrap();
-    let token = queue.equipped(seat);
+    let mut fx = Effects::new();
+    let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
     queue.rest_for_model(seat, Lease::new(0, token), now());
     seat
 }
 
 /// A blocking call: gets a resource, waiting if it must, uses it, gives it back.
-fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
+pub(super) fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
     let settings = Settings::default();
     let mut fx = Effects::new();
     let borrowed = queue.borrow(&settings, false, now(), 0, &mut fx);

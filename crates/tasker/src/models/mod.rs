@@ -3,6 +3,7 @@
 mod completion;
 mod lending;
 mod queue;
+mod scaling;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,6 +17,7 @@ use crate::pool::roster::Condition;
 use crate::queue::job::{Job, Ran, Runnable, Ticket};
 use crate::queue::{Effects, Queue, Rules};
 use crate::resource::lending::{Bare, Shared};
+use crate::resource::life::LifeRules;
 use crate::retry::backoff::Backoff;
 use crate::task::Settings;
 
@@ -27,9 +29,14 @@ fn now() -> Instant {
 
 /// A queue with `seats` workers that lends or does not.
 fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
+    queue_with(seats, seats, lends, LifeRules::default())
+}
+
+/// The same with room for more workers and rules for the life of resources.
+fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Queue<u32, ()>> {
     let rules = Rules {
         worker_count: seats,
-        max_worker_count: seats,
+        max_worker_count: max,
         burst_interval: Duration::ZERO,
         retry_backoff: Backoff::NONE,
         reserve_size: 0,
@@ -38,12 +45,13 @@ fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
         lends,
         shelves: lends,
         naps: false,
+        life,
     };
     let sequence = Arc::new(crate::sync::AtomicU64::new(0));
     let queue = if lends {
-        Queue::new(rules, Box::new(Shared::new()), sequence)
+        Queue::new(rules, Box::new(Shared::new()), sequence, now())
     } else {
-        Queue::new(rules, Box::new(Bare), sequence)
+        Queue::new(rules, Box::new(Bare), sequence, now())
     };
     Arc::new(queue)
 }

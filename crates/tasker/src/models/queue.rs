@@ -1,6 +1,7 @@
 //! A task that was pushed is run or handed back when the queue closes, and no worker sleeps for ever.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use loom::thread;
 
@@ -13,9 +14,11 @@ use crate::shutdown::Phase;
 use crate::worker::settle::{Case, Went};
 
 /// A worker without its hooks: takes orders until it is told to leave.
-fn work(queue: &Queue<u32, ()>, seat: usize) {
+pub(super) fn work(queue: &Queue<u32, ()>, seat: usize) {
     queue.sit_down(seat);
-    let token = queue.equipped(seat);
+    let mut fx = Effects::new();
+    let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
+    perform(fx);
     let mut held = Some(Lease::new(0, token));
     loop {
         let checked_in = queue.check_in(seat, &mut held, now(), now, perform);
@@ -46,6 +49,7 @@ fn work(queue: &Queue<u32, ()>, seat: usize) {
                 perform(fx);
                 settled.job.unwrap().finish(Ok(()));
             }
+            Order::Check => {} // it is sound
             Order::Replace(_) => unreachable!("no task of the model condemns its resource"),
             Order::Leave(_) => break,
         }
@@ -61,7 +65,7 @@ fn start(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<()> {
     thread::spawn(move || work(&queue, seat))
 }
 
-fn submit(queue: &Queue<u32, ()>, task: &Arc<Counted>) -> bool {
+pub(super) fn submit(queue: &Queue<u32, ()>, task: &Arc<Counted>) -> bool {
     let mut fx = Effects::new();
     let submitted = queue.submit(task.job(), Mode::Wait, now(), 0, &mut fx);
     perform(fx);
@@ -205,10 +209,9 @@ fn the_last_worker_out_ends_what_is_left_and_reports_stopped() {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
                 queue.sit_down(seat);
-                while !queue.should_leave_unequipped(seat) {
+                while !queue.should_leave_unequipped(seat, now()) {
                     let mut fx = Effects::new();
-                    let after =
-                        queue.create_failed(seat, std::time::Duration::ZERO, now(), &mut fx);
+                    let after = queue.create_failed(seat, Duration::ZERO, now(), &mut fx);
                     perform(fx);
                     match after {
                         AfterFailure::Leave => break,

@@ -16,11 +16,13 @@ pub(crate) enum Condition {
     Busy,
     /// A blocked caller uses its resource.
     Lent,
+    /// It finds out whether its resource is still sound.
+    Checking,
     /// It is destroying its resource for good.
     Leaving,
 }
 
-const CONDITIONS: usize = 6;
+const CONDITIONS: usize = 7;
 
 /// The seats of a manager: at most `max` workers, whatever they are doing. Because every worker has at
 /// most one resource at a time, this is what holds promise 2.
@@ -56,6 +58,11 @@ impl Roster {
         Some(seat)
     }
 
+    /// Changes how many seats there may be. Who is there stays until the owner of the roster sends it away.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// Moves a seat to another condition; not for idleness, which has its own verbs.
     #[inline]
     pub(crate) fn set(&mut self, seat: usize, condition: Condition) {
@@ -78,9 +85,31 @@ impl Roster {
         Some(seat)
     }
 
-    /// The seat that has been idle longest, and since when.
-    pub(crate) fn coldest(&self) -> Option<(usize, Instant)> {
-        self.idle.front().copied()
+    /// Since when the idle seat that was used last has been idle.
+    #[inline]
+    pub(crate) fn warmest_since(&self) -> Option<Instant> {
+        self.idle.back().map(|(_, since)| *since)
+    }
+
+    /// Since when each idle seat has been idle, the coldest first.
+    pub(crate) fn idle_since(&self) -> impl Iterator<Item = Instant> {
+        self.idle.iter().map(|(_, since)| *since)
+    }
+
+    /// What the worker of a seat is doing.
+    #[inline]
+    pub(crate) fn condition(&self, seat: usize) -> Option<Condition> {
+        self.seats[seat]
+    }
+
+    /// Takes one seat out of the idle, wherever it stands there; whether it was idle.
+    pub(crate) fn rouse(&mut self, seat: usize, condition: Condition) -> bool {
+        let Some(at) = self.idle.iter().position(|(other, _)| *other == seat) else {
+            return false;
+        };
+        self.idle.remove(at);
+        self.swap(seat, condition);
+        true
     }
 
     /// Sends the coldest seat away.
@@ -118,9 +147,15 @@ impl Roster {
         self.live - self.count(Condition::Leaving)
     }
 
-    /// Workers with a resource that they may use.
+    /// Workers with a resource that somebody uses or checks.
+    pub(crate) fn in_use(&self) -> usize {
+        let count = |condition| self.count(condition);
+        count(Condition::Busy) + count(Condition::Lent) + count(Condition::Checking)
+    }
+
+    /// Workers with a resource.
     pub(crate) fn equipped(&self) -> usize {
-        self.count(Condition::Idle) + self.count(Condition::Busy) + self.count(Condition::Lent)
+        self.count(Condition::Idle) + self.in_use()
     }
 
     /// Every seat that is in `condition`.
@@ -167,9 +202,28 @@ mod tests {
             roster.rest(seat, start + Duration::from_secs(n));
         }
         assert_eq!(roster.take_idle(Condition::Busy), Some(2));
-        assert_eq!(roster.coldest(), Some((0, start)));
+        assert_eq!(roster.idle_since().next(), Some(start));
+        assert_eq!(roster.warmest_since(), Some(start + Duration::from_secs(1)));
         assert_eq!(roster.dismiss_coldest(), Some(0));
         assert_eq!((roster.idle(), roster.equipped()), (1, 2));
         assert_eq!(roster.all(Condition::Leaving).collect::<Vec<_>>(), [0]);
+        assert!(roster.rouse(1, Condition::Checking));
+        assert!(!roster.rouse(1, Condition::Leaving), "it is not idle any more");
+        assert_eq!((roster.idle(), roster.equipped()), (0, 2));
+    }
+
+    #[test]
+    fn a_lower_cap_hires_nobody_before_enough_are_gone() {
+        let mut roster = Roster::new(3);
+        for _ in 0..3 {
+            assert!(roster.hire().is_some());
+        }
+        roster.set_max(2);
+        roster.set(0, Condition::Leaving);
+        assert_eq!((roster.staying(), roster.hire()), (2, None));
+        roster.vacate(0);
+        assert_eq!(roster.hire(), None);
+        roster.set_max(3);
+        assert_eq!(roster.hire(), Some(0));
     }
 }

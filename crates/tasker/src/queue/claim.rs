@@ -34,6 +34,7 @@ pub(crate) struct Claim<E> {
     pub(crate) name: Option<Name>,
     pub(crate) priority: Priority,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) since: Instant,
     attempt: u32,
     until: Option<Instant>,
     status: Status<E>,
@@ -69,6 +70,7 @@ impl<E> Claim<E> {
             name: settings.name.clone(),
             priority: settings.priority,
             timeout: settings.timeout,
+            since: now,
             attempt: 1,
             until: settings.start_within.and_then(|limit| now.checked_add(limit)),
             status: Status::Waiting,
@@ -154,7 +156,7 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
         let Loan { seat, mut lease, id, attempt } = loan;
-        let verdict = state.settle(seat, &mut lease, case);
+        let verdict = state.settle(seat, &mut lease, case, now);
         let claim = match verdict.task {
             Settled::Ends(outcome) => {
                 state.tally.end(outcome.fate());
@@ -173,7 +175,11 @@ impl<R, E> Queue<R, E> {
         if let Some(reason) = verdict.condemned {
             // Home first: the worker destroys it and makes the new one, never the caller.
             state.roster.set(seat, Condition::Recovering);
+            state.forget_age(seat);
             state.order(seat, Order::Replace(reason), fx);
+        } else if verdict.suspect && state.rules.life.validate_after.is_some() {
+            state.roster.set(seat, Condition::Checking);
+            state.order(seat, Order::Check, fx);
         } else if let Some(order) = state.freed(seat, now, fx) {
             state.order(seat, order, fx);
         }
@@ -194,7 +200,8 @@ impl<R, E> State<R, E> {
         }
         let Place::Lane(spot) = claim.place else { return Step::Sleep };
         let next = self.lanes.next() == Some(Next::Claim(spot));
-        if next && self.roster.idle() > 0 {
+        let open = !self.paused && !self.is_stale(now);
+        if next && open && self.roster.idle() > 0 {
             self.unqueue(Next::Claim(spot), now);
             if !self.claim_still_wanted(key, now, fx) {
                 self.floor(now, fx);
@@ -215,7 +222,7 @@ impl<R, E> State<R, E> {
             self.first_since[spot.level].and_then(|since| since.checked_add(OVERTAKING));
         let left =
             overtakable.map(|until| until.saturating_duration_since(now)).unwrap_or_default();
-        if next && !left.is_zero() && self.rules.naps {
+        if next && open && !left.is_zero() && self.rules.naps {
             return Step::Nap(left.min(NAP)); // still the one that is awake: releases wake nobody
         }
         // From here on the next release hands over directly.
@@ -239,9 +246,18 @@ impl<R, E> State<R, E> {
 
     /// Ends the running of whatever ran on `seat`: the verdict, and a fresh token where the old one is
     /// spent or somebody keeps a clone of it.
-    pub(crate) fn settle(&mut self, seat: usize, lease: &mut Lease<R>, case: Case) -> Verdict {
+    pub(crate) fn settle(
+        &mut self,
+        seat: usize,
+        lease: &mut Lease<R>,
+        case: Case,
+        now: Instant,
+    ) -> Verdict {
         let seat = &mut self.seats[seat];
         let running = &mut seat.running;
+        if let Some(started) = running.started {
+            self.gauge.attempted(now.saturating_duration_since(started), now);
+        }
         debug_assert!(running.active, "what is settled was running");
         running.active = false;
         running.name = None;
@@ -269,6 +285,7 @@ impl<R, E> State<R, E> {
             now.checked_add(delay).filter(|_| !delay.is_zero() && self.phase == Phase::Running);
         let Some(at) = at else {
             let entry = Entry { what: who, counted: false, extra: None };
+            self.gauge.arrived(now);
             self.enqueue(Priority::High.level(), entry, now);
             self.floor(now, fx);
             self.watch(now, fx);

@@ -26,6 +26,7 @@ impl<R, E> Queue<R, E> {
         while let Some((index, _)) = state.delayed.front() {
             state.undelay(index, now, fx);
         }
+        state.floor(now, fx); // what a pause held back
         state.wake_unequipped(fx);
         state.dismiss_if_drained(fx);
         self.check_done(state, now, fx);
@@ -134,11 +135,12 @@ impl<R, E> Queue<R, E> {
 impl<R, E> State<R, E> {
     fn enter(&mut self, phase: Phase, now: Instant, fx: &mut Effects<R, E>) {
         self.phase = phase;
+        self.paused = false;
         self.began.get_or_insert(now);
         let sequence = self.next_sequence();
         fx.news.push(News::Phase { sequence, phase });
-        if let Some(tick) = self.tick.take() {
-            self.agenda.remove(tick);
+        for appointment in [self.tick.take(), self.reserve_watch.take()].into_iter().flatten() {
+            self.agenda.remove(appointment);
         }
         while let Some(next) = self.outside.next() {
             self.turn_away(next, TaskError::ShuttingDown, fx);

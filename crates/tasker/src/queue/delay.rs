@@ -8,6 +8,10 @@ use std::time::Instant;
 pub(crate) struct Appointment(Instant, u64);
 
 impl Appointment {
+    pub(crate) fn at(self) -> Instant {
+        self.0
+    }
+
     pub(crate) fn is_due(self, now: Instant) -> bool {
         self.0 <= now
     }

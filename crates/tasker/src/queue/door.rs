@@ -101,7 +101,8 @@ impl<R, E> Queue<R, E> {
             return Submitted::Refused(job, RejectReason::ShuttingDown);
         }
         let urgent = matches!(mode, Mode::Urgent | Mode::UrgentToIdle);
-        if mode == Mode::UrgentToIdle && state.roster.idle() == 0 {
+        // In a pause it waits in its lane: a temporary resource would start it all the same.
+        if mode == Mode::UrgentToIdle && state.roster.idle() == 0 && !state.paused {
             return Submitted::NobodyIdle(job);
         }
         let level = if urgent { URGENT } else { job.ticket().settings.priority.level() };
@@ -126,6 +127,7 @@ impl<R, E> Queue<R, E> {
         state.tally.accepted += 1;
         let entry = Entry { what: Who::Job(job), counted: !urgent, extra: None };
         let spot = state.enqueue(level, entry, now);
+        state.gauge.arrived(now);
         if let Some(at) = until {
             let expiry = state.appoint(at, Due::Expire(Place::Lane(spot), true), fx);
             if let Some(entry) = state.lanes.job_mut(spot) {
@@ -157,6 +159,7 @@ impl<R, E> Queue<R, E> {
         let level = settings.priority.level();
         if state.may_take(level, now) {
             state.tally.accepted += 1;
+            state.gauge.arrived(now);
             return Borrowed::Loan(state.take_loan(id, settings, now, fx));
         }
         let above = inside && state.rules.overflow == Overflow::Wait;
@@ -168,19 +171,7 @@ impl<R, E> Queue<R, E> {
         let until = claim.until();
         let key = state.claim(claim);
         if room {
-            state.tally.accepted += 1;
-            let entry = Entry { what: Who::Claim(key), counted: true, extra: None };
-            let spot = state.enqueue(level, entry, now);
-            if let Some(at) = until {
-                let expiry = state.appoint(at, Due::Expire(Place::Lane(spot), false), fx);
-                if let Some(entry) = state.lanes.claim_mut(spot) {
-                    entry.set_expiry(Some(expiry));
-                }
-            }
-            if state.roster.idle() > 0 {
-                state.floor(now, fx);
-            }
-            state.watch(now, fx);
+            state.line_up(key, level, true, until, now, fx);
         } else {
             let extra = Extra { expiry: None, sequence, submitter: None };
             let entry = Entry { what: key, counted: true, extra: Some(Box::new(extra)) };
@@ -201,7 +192,7 @@ impl<R, E> Queue<R, E> {
 impl<R, E> State<R, E> {
     /// Whether a caller that is running may take an idle resource (promise 18).
     fn may_take(&self, level: usize, now: Instant) -> bool {
-        if self.roster.idle() == 0 {
+        if self.roster.idle() == 0 || self.paused || self.is_stale(now) {
             return false;
         }
         if self.lanes.is_empty() {
@@ -209,6 +200,32 @@ impl<R, E> State<R, E> {
         }
         let higher = (level + 1..=URGENT).any(|above| self.lanes.waiting(above) > 0);
         !higher && self.lanes.jobs_in(level) == 0 && !self.overtaken_enough(level, now)
+    }
+
+    /// Accepts a blocked caller's claim and puts it in its lane.
+    pub(crate) fn line_up(
+        &mut self,
+        key: u32,
+        level: usize,
+        counted: bool,
+        until: Option<Instant>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
+        self.tally.accepted += 1;
+        self.gauge.arrived(now);
+        let entry = Entry { what: Who::Claim(key), counted, extra: None };
+        let spot = self.enqueue(level, entry, now);
+        if let Some(at) = until {
+            let expiry = self.appoint(at, Due::Expire(Place::Lane(spot), false), fx);
+            if let Some(entry) = self.lanes.claim_mut(spot) {
+                entry.set_expiry(Some(expiry));
+            }
+        }
+        if self.roster.idle() > 0 {
+            self.floor(now, fx);
+        }
+        self.watch(now, fx);
     }
 
     /// Whether there is a place in the lanes; `DropOldest` makes one where it may.
@@ -234,6 +251,7 @@ impl<R, E> State<R, E> {
         {
             let (level, mut entry) = self.take_outside(next);
             self.tally.accepted += 1;
+            self.gauge.arrived(now);
             fx.admitted.push(self.admitted(&entry));
             let expiry = entry.expiry();
             let submitter = entry.extra.as_mut().and_then(|extra| extra.submitter.take());
@@ -309,6 +327,9 @@ impl<R, E> State<R, E> {
         let seat = self.roster.take_idle(Condition::Lent).expect("somebody is idle");
         self.lend(seat, id, settings.name.clone(), settings.timeout, now, fx);
         let lease = self.shelf.take(seat).expect("an idle seat's resource lies on the shelf");
+        if self.roster.idle() < self.rules.life.min_idle {
+            self.watch(now, fx);
+        }
         Loan { seat, lease, id, attempt: 1 }
     }
 }

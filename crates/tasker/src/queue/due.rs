@@ -4,14 +4,9 @@ use std::time::Instant;
 
 use super::job::{Place, Ticket};
 use super::lanes::Next;
-use super::seat::Order;
-use super::{Effects, News, Queue, State, Who};
-use crate::autoscale::policy::{Plan, plan, worth_watching};
+use super::{Effects, Queue, State, Who};
 use crate::cancel::Why;
-use crate::event::DestroyReason;
 use crate::outcome::TaskError;
-use crate::pool::roster::Condition;
-use crate::shutdown::Phase;
 use crate::sync::Thread;
 
 /// What can fall due.
@@ -31,6 +26,10 @@ pub(crate) enum Due {
     Refill,
     /// A look at the load.
     Tick,
+    /// A look at the age of this seat's resource.
+    Age(usize),
+    /// A look through the pool.
+    Reserve,
     /// The limit of a stop that was begun from inside a task.
     Kill,
     /// A placeholder while its owner finds its place.
@@ -134,7 +133,12 @@ impl<R, E> State<R, E> {
             }
             Due::Tick => {
                 self.tick = None;
-                self.scale(now, fx);
+                fx.look = true;
+            }
+            Due::Age(seat) => self.age(seat, now, fx),
+            Due::Reserve => {
+                self.reserve_watch = None;
+                fx.wake(self.steward.as_ref());
             }
         }
     }
@@ -154,53 +158,6 @@ impl<R, E> State<R, E> {
         {
             running.why = Some(why);
             fx.cancel.extend(running.token.clone().map(|token| (token, why)));
-        }
-    }
-
-    /// A look at the load, and what follows from it.
-    fn scale(&mut self, now: Instant, fx: &mut Effects<R, E>) {
-        if self.phase != Phase::Running {
-            return;
-        }
-        let load = self.load(now);
-        let from = load.staying;
-        match plan(&load) {
-            Plan::Hold => self.dismiss_unequipped(fx),
-            Plan::Grow(workers, reason) => {
-                let hired: Vec<_> = (0..workers).map_while(|_| self.hire()).collect();
-                fx.news.push(self.scaled(from, from + hired.len(), reason));
-                let news = hired.into_iter().map(|(seat, number)| News::Hired { seat, number });
-                fx.news.extend(news);
-            }
-            Plan::Retire(reason) => {
-                if let Some(seat) = self.roster.dismiss_coldest() {
-                    fx.news.push(self.scaled(from, from - 1, reason));
-                    self.order(seat, Order::Leave(DestroyReason::Idle), fx);
-                }
-            }
-        }
-        if worth_watching(&self.load(now)) {
-            let at = now.checked_add(self.rules.burst_interval).unwrap_or(now);
-            self.tick = Some(self.appoint(at, Due::Tick, fx));
-        }
-    }
-
-    /// A burst worker that cannot get a resource is not needed when nothing waits.
-    fn dismiss_unequipped(&mut self, fx: &mut Effects<R, E>) {
-        if !self.lanes.is_empty() || self.roster.staying() <= self.rules.worker_count {
-            return;
-        }
-        let waiting: Vec<usize> = self
-            .roster
-            .all(Condition::Creating)
-            .chain(self.roster.all(Condition::Recovering))
-            .filter(|seat| self.seats[*seat].retry.is_some() && self.seats[*seat].order.is_none())
-            .collect();
-        let beyond = self.roster.staying() - self.rules.worker_count;
-        for seat in waiting.into_iter().take(beyond) {
-            // It counts as gone from here on, so that nobody leaves work to it.
-            self.roster.set(seat, Condition::Leaving);
-            self.order(seat, Order::Leave(DestroyReason::Idle), fx);
         }
     }
 }

@@ -43,10 +43,15 @@ impl<R, E> State<R, E> {
         now: Instant,
         fx: &mut Effects<R, E>,
     ) -> Option<Order<R, E>> {
-        if self.lanes.is_empty() && self.phase == Phase::Running {
+        if let Some(order) = self.parting(seat, now, fx) {
+            return Some(order);
+        }
+        if (self.lanes.is_empty() || self.paused) && self.phase == Phase::Running {
             self.roster.rest(seat, now);
             return None;
         }
+        // Who waited for a validation gets what was validated: at rest it might be stale again.
+        let checked = self.roster.condition(seat) == Some(Condition::Checking);
         loop {
             // At every turn: the last pending task may have expired at the turn before.
             if self.drained() {
@@ -66,7 +71,7 @@ impl<R, E> State<R, E> {
                         return Some(Order::Run(job));
                     }
                 }
-                Some(Next::Claim(spot)) if self.overtaken_enough(spot.level, now) => {
+                Some(Next::Claim(spot)) if checked || self.overtaken_enough(spot.level, now) => {
                     let Who::Claim(key) = self.unqueue(Next::Claim(spot), now) else {
                         unreachable!()
                     };
@@ -102,10 +107,14 @@ impl<R, E> State<R, E> {
 
     /// Restores what must hold whenever the lock is free: whoever waits for room and has it is in a
     /// lane; no job waits while an idle resource is left over for it; and while resources lie idle and
-    /// callers wait, one of those callers is awake.
+    /// callers wait, one of those callers is awake. In a pause nobody starts, and nothing of this holds
+    /// but the first; a resource that must be validated first counts as idle when that is done.
     pub(crate) fn floor(&mut self, now: Instant, fx: &mut Effects<R, E>) {
         self.admit(now, fx);
-        while self.lanes.jobs() > 0 && self.roster.idle() > 0 {
+        if self.paused {
+            return;
+        }
+        while self.lanes.jobs() > 0 && self.roster.idle() > 0 && !self.is_stale(now) {
             let Some(spot) = self.lanes.first_job_within(self.roster.idle()) else { break };
             let Who::Job(job) = self.unqueue(Next::Job(spot), now) else { unreachable!() };
             if let Some(job) = self.still_wanted(job, now, fx) {
@@ -115,8 +124,12 @@ impl<R, E> State<R, E> {
             }
             self.admit(now, fx);
         }
-        if self.roster.idle() > 0 && self.lanes.claims() > 0 {
-            self.appoint_usher(fx);
+        if self.roster.idle() > 0 && !self.lanes.is_empty() {
+            if self.is_stale(now) {
+                self.send_to_check(fx);
+            } else if self.lanes.claims() > 0 {
+                self.appoint_usher(fx);
+            }
         }
     }
 
@@ -150,7 +163,9 @@ impl<R, E> State<R, E> {
         ticket.set_place(Place::Running(seat));
         let timeout = ticket.settings.timeout.and_then(|limit| now.checked_add(limit));
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
-        self.seats[seat].running.begin(ticket.id(), ticket.settings.name.clone(), now, timeout);
+        let seat = &mut self.seats[seat];
+        seat.life.used();
+        seat.running.begin(ticket.id(), ticket.settings.name.clone(), now, timeout);
     }
 
     /// A claim gets the resource of `seat`; from here on its task counts as running.
@@ -174,7 +189,9 @@ impl<R, E> State<R, E> {
     ) {
         let timeout = timeout.and_then(|limit| now.checked_add(limit));
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
-        self.seats[seat].running.begin(id, name, now, timeout);
+        let seat = &mut self.seats[seat];
+        seat.life.used();
+        seat.running.begin(id, name, now, timeout);
     }
 
     /// The task, unless its `start_within` has passed: then it ends here.
@@ -247,6 +264,7 @@ impl<R, E> State<R, E> {
             return;
         }
         while let Some(seat) = self.roster.dismiss_coldest() {
+            self.forget_age(seat);
             self.order(seat, Order::Leave(DestroyReason::Shutdown), fx);
         }
         // Those without a resource look at the phase themselves when they wake.

@@ -3,14 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::claim::Loan;
+use super::claim::{Claim, Loan};
 use super::due::Due;
+use super::lanes::URGENT;
 use super::{Effects, Queue, Running};
 use crate::cancel::{CancelToken, Why};
 use crate::error::RejectReason;
 use crate::event::DestroyReason;
 use crate::outcome::Outcome;
-use crate::resource::lending::Lease;
+use crate::resource::lending::{Lease, Pooled};
+use crate::resource::life::{Life, Stage};
 use crate::shutdown::Phase;
 use crate::sync::{Thread, park};
 use crate::task::{Settings, TaskId};
@@ -25,10 +27,19 @@ pub(crate) struct Guest {
 
 /// How `run_task` gets its resource.
 pub(crate) enum Welcome<R> {
-    /// From the pool.
-    Pooled(Guest, Lease<R>),
+    /// From the pool; it has to be validated before it is used if `check` says so.
+    Pooled {
+        guest: Guest,
+        pooled: Pooled<R>,
+        check: bool,
+    },
     /// From an idle worker.
     Lent(Loan<R>),
+    /// It waits ahead of every lane: tasks are held back, or the idle resources have to be validated.
+    Claim {
+        key: u32,
+        id: TaskId,
+    },
     /// It makes its own.
     Temporary(Guest),
     /// The pool is empty, and nothing else was asked for.
@@ -44,7 +55,7 @@ pub(crate) enum Chore<R> {
 }
 
 impl<R, E> Queue<R, E> {
-    /// Lets a `run_task` in. It never waits. With `may_make` it need not be content with the pool.
+    /// Lets a `run_task` in. It waits for nobody but in a pause. With `may_make` it need not be content with the pool.
     pub(crate) fn welcome(
         &self,
         settings: &Settings,
@@ -57,17 +68,30 @@ impl<R, E> Queue<R, E> {
         if state.phase != Phase::Running {
             return Welcome::Refused(RejectReason::ShuttingDown);
         }
-        if !may_make && state.shelf.reserved() == 0 {
+        if !may_make && (state.shelf.reserved() == 0 || state.paused) {
             return Welcome::NothingPooled;
         }
         let id = state.next_id();
+        let unsure = state.shelf.reserved() == 0 && state.roster.idle() > 0 && state.is_stale(now);
+        if state.rules.lends && (state.paused || unsure) {
+            let claim = Claim::new(id, settings, URGENT, now);
+            let until = claim.until();
+            let key = state.claim(claim);
+            state.line_up(key, URGENT, false, until, now, fx);
+            return Welcome::Claim { key, id };
+        }
         state.tally.accepted += 1;
-        let pooled = state.shelf.reserve().pop();
+        let pooled = state.shelf.reserve().pop_back();
+        if pooled.is_none() && state.reserve_dormant > 0 {
+            state.reserve_dormant -= 1;
+            state.reserve_missing += 1;
+            fx.wake(state.steward.as_ref());
+        }
         if pooled.is_none() && state.rules.lends && state.roster.idle() > 0 {
             return Welcome::Lent(state.take_loan(id, settings, now, fx));
         }
         let token = match &pooled {
-            Some(lease) => lease.token.clone(),
+            Some(pooled) => pooled.lease.token.clone(),
             None => CancelToken::new(),
         };
         let mut running = Running::none();
@@ -77,12 +101,46 @@ impl<R, E> Queue<R, E> {
         let key = state.guests.push_back(state.arrivals, running);
         let guest = Guest { key, id, token };
         match pooled {
-            Some(lease) => {
+            Some(mut pooled) => {
                 state.time_guest(key, settings, now, fx);
-                Welcome::Pooled(guest, lease)
+                let check = state.must_check(&pooled, now);
+                pooled.life.used();
+                Welcome::Pooled { guest, pooled, check }
             }
             None => Welcome::Temporary(guest),
         }
+    }
+
+    /// A guest found its pooled resource not sound: the steward destroys it. The next one from the pool,
+    /// and whether it has to be validated, too.
+    pub(crate) fn exchange(
+        &self,
+        guest: &mut Guest,
+        unsound: Pooled<R>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Option<(Pooled<R>, bool)> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.shelf.condemned().push((unsound.lease, DestroyReason::Invalid));
+        fx.wake(state.steward.as_ref());
+        let mut next = state.shelf.reserve().pop_back();
+        let token = match &next {
+            Some(pooled) => pooled.lease.token.clone(),
+            None => CancelToken::new(),
+        };
+        if let Some(running) = state.guests.get_mut(guest.key) {
+            if let Some(why) = running.why {
+                token.cancel_because(why); // nobody else knows of it yet, so that no waker runs in here
+            }
+            running.token = Some(token.clone());
+        }
+        guest.token = token;
+        next.take().map(|mut pooled| {
+            let check = state.must_check(&pooled, now);
+            pooled.life.used();
+            (pooled, check)
+        })
     }
 
     /// A guest's temporary resource is ready: whether the task may still start.
@@ -112,7 +170,7 @@ impl<R, E> Queue<R, E> {
         &self,
         guest: Guest,
         outcome: Outcome,
-        back: Option<(Lease<R>, Option<DestroyReason>)>,
+        back: Option<(Pooled<R>, Option<DestroyReason>)>,
         now: Instant,
         fx: &mut Effects<R, E>,
     ) {
@@ -126,18 +184,31 @@ impl<R, E> Queue<R, E> {
         state.tally.end(outcome.fate());
         match back {
             None => {}
-            Some((mut lease, None)) => {
+            Some((mut pooled, condemned)) => {
                 // The lease and the guest's record hold it; a clone that somebody keeps must not
                 // reach the next task.
+                let lease = &mut pooled.lease;
                 let kept = !lease.token.held_by_at_most(2);
                 if running.why.is_some() || lease.token.is_cancelled() || kept {
                     lease.token = CancelToken::new();
                 }
-                state.shelf.reserve().push(lease);
-            }
-            Some((lease, Some(reason))) => {
-                state.shelf.condemned().push((lease, reason));
-                fx.wake(state.steward.as_ref());
+                pooled.since = now;
+                let over = match pooled.life.stage(&state.rules.life, now) {
+                    Stage::Over(reason) | Stage::Aging(reason @ DestroyReason::Expired) => {
+                        Some(reason)
+                    }
+                    Stage::Aging(_) | Stage::Young => None,
+                };
+                match condemned.or(over) {
+                    Some(reason) => {
+                        state.shelf.condemned().push((pooled.lease, reason));
+                        fx.wake(state.steward.as_ref());
+                    }
+                    None => {
+                        state.shelf.reserve().push_back(pooled);
+                        state.watch_reserve(now, fx);
+                    }
+                }
             }
         }
         state.dismiss_if_drained(fx);
@@ -152,10 +223,23 @@ impl<R, E> Queue<R, E> {
         missing
     }
 
-    /// A resource for the pool is made.
-    pub(crate) fn stock(&self, resource: R) {
+    /// A resource for the pool is made, which took so long; `draw`, even in `0.0..1.0`, is for its lifetime.
+    pub(crate) fn stock(
+        &self,
+        resource: R,
+        took: Duration,
+        draw: f64,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
         let lease = Lease::new(resource, CancelToken::new());
-        self.lock().shelf.reserve().push(lease);
+        let mut state = self.lock();
+        let life = Life::begin(&state.rules.life, draw, now);
+        let pooled = Pooled { lease, life, since: now, suspect: false };
+        // The front: what has been used lately is more likely to be warm.
+        state.shelf.reserve().push_front(pooled);
+        state.gauge.created(took);
+        state.watch_reserve(now, fx);
     }
 
     /// The steward is about to start.
@@ -182,10 +266,16 @@ impl<R, E> Queue<R, E> {
         self.lock().steward = Some(Thread::current());
     }
 
-    /// Blocks until the steward has something to do.
-    pub(crate) fn next_chore(&self) -> Chore<R> {
+    /// Blocks until the steward has something to do. `perform` carries out effects without the lock.
+    pub(crate) fn next_chore(
+        &self,
+        clock: impl Fn() -> Instant,
+        mut perform: impl FnMut(Effects<R, E>),
+    ) -> Chore<R> {
         loop {
+            let mut fx = Effects::new();
             {
+                let now = clock();
                 let mut state = self.lock();
                 let state = &mut *state;
                 if let Some((lease, reason)) = state.shelf.condemned().pop() {
@@ -194,12 +284,22 @@ impl<R, E> Queue<R, E> {
                 }
                 if state.drained() {
                     // What a guest still uses comes back, or is condemned; the rest need not wait for it.
-                    if let Some(lease) = state.shelf.reserve().pop() {
-                        return Chore::Destroy(lease, DestroyReason::Shutdown);
+                    if let Some(pooled) = state.shelf.reserve().pop_back() {
+                        return Chore::Destroy(pooled.lease, DestroyReason::Shutdown);
                     }
                     if state.guests.is_empty() {
                         return Chore::Leave;
                     }
+                }
+                if state.phase == Phase::Running
+                    && let Some((index, reason)) = state.overdue_in_reserve(now)
+                    && let Some(pooled) = state.shelf.reserve().remove(index)
+                {
+                    match reason {
+                        DestroyReason::Idle => state.reserve_dormant += 1,
+                        _ => state.reserve_missing += 1,
+                    }
+                    return Chore::Destroy(pooled.lease, reason);
                 }
                 let may_create =
                     state.built && state.phase == Phase::Running && state.steward_retry.is_none();
@@ -207,7 +307,11 @@ impl<R, E> Queue<R, E> {
                     state.reserve_missing -= 1;
                     return Chore::Create;
                 }
+                if state.phase == Phase::Running && state.reserve_watch.is_none() {
+                    state.watch_reserve(now, &mut fx);
+                }
             }
+            perform(fx); // it wakes the timekeeper at most, so that no wake-up is used up
             park();
         }
     }
@@ -232,6 +336,12 @@ impl<R, E> Queue<R, E> {
 }
 
 impl<R, E> super::State<R, E> {
+    fn must_check(&self, pooled: &Pooled<R>, now: Instant) -> bool {
+        self.rules.life.validate_after.is_some_and(|limit| {
+            pooled.suspect || now.saturating_duration_since(pooled.since) >= limit
+        })
+    }
+
     fn time_guest(&mut self, key: u32, settings: &Settings, now: Instant, fx: &mut Effects<R, E>) {
         let at = settings.timeout.and_then(|limit| now.checked_add(limit));
         let timeout = at.map(|at| self.appoint(at, Due::GuestTimeout(key), fx));

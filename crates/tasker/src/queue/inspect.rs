@@ -38,6 +38,7 @@ impl<R, E> Queue<R, E> {
             Condition::Idle,
             Condition::Busy,
             Condition::Lent,
+            Condition::Checking,
             Condition::Leaving,
         ];
         let is = |condition: &Condition| state.roster.all(*condition).any(|other| other == seat);

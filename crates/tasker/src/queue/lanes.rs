@@ -155,6 +155,16 @@ impl<J, C> Lanes<J, C> {
         None
     }
 
+    /// The first job of each lane that has one.
+    pub(crate) fn first_jobs(&self) -> impl Iterator<Item = &J> {
+        self.jobs.iter().filter_map(|line| line.get(line.front()?.0))
+    }
+
+    /// The first claim of each lane that has one.
+    pub(crate) fn first_claims(&self) -> impl Iterator<Item = &C> {
+        self.claims.iter().filter_map(|line| line.get(line.front()?.0))
+    }
+
     /// Every job, highest lane first.
     pub(crate) fn iter_jobs(&self) -> impl Iterator<Item = &J> {
         self.jobs.iter().rev().flat_map(|line| line.iter().map(|(_, _, job)| job))

@@ -12,7 +12,9 @@ mod guest;
 mod inspect;
 pub(crate) mod job;
 pub(crate) mod lanes;
+mod life;
 mod line;
+mod scale;
 mod seat;
 
 use std::sync::Arc;
@@ -24,12 +26,13 @@ pub(crate) use due::Timetable;
 pub(crate) use guest::{Chore, Guest, Welcome};
 pub(crate) use seat::{AfterFailure, Order};
 
-use crate::autoscale::policy::{Load, Reason};
+use crate::autoscale::{Allowance, Gauge, Reason};
 use crate::cancel::{CancelToken, Why};
 use crate::outcome::TaskError;
 use crate::overflow::Overflow;
 use crate::pool::roster::{Condition, Roster};
 use crate::resource::lending::Shelf;
+use crate::resource::life::{Life, LifeRules};
 use crate::retry::backoff::Backoff;
 use crate::shutdown::{Phase, Straggler, Tally};
 use crate::sync::{AtomicU64, Condvar, Guard, Mutex, Ordering, Thread};
@@ -64,6 +67,7 @@ pub(crate) struct Rules {
     pub(crate) shelves: bool,
     /// A short timed nap makes sense: time moves by itself.
     pub(crate) naps: bool,
+    pub(crate) life: LifeRules,
 }
 
 /// Everything that changes together.
@@ -98,6 +102,10 @@ pub(crate) struct State<R, E> {
     shelf: Box<dyn Shelf<R>>,
     guests: Line<Running>,
     reserve_missing: usize,
+    /// Places of the pool that are empty because what lay there was idle for too long.
+    reserve_dormant: usize,
+    /// When the pool has to be looked through for what lies there for too long.
+    reserve_watch: Option<Appointment>,
     steward: Option<Thread>,
     steward_live: bool,
     /// The manager is built; before that the workers fill the pool, so that `new` fails fast.
@@ -105,6 +113,21 @@ pub(crate) struct State<R, E> {
     steward_retry: Option<Appointment>,
     agenda: Agenda<due::Due>,
     tick: Option<Appointment>,
+    /// When a policy was last asked.
+    last_look: Option<Instant>,
+    /// How long after a look the next arrival may ask for another.
+    between_looks: Duration,
+    gauge: Gauge,
+    allowance: Allowance,
+    /// Creations that failed since the last one that did not.
+    failures: u32,
+    /// What the policy said last, and the last change of the number of workers.
+    latest: Option<Reason>,
+    last_change: Option<scale::Changed>,
+    /// Tasks are accepted and not started.
+    paused: bool,
+    /// After a resize there may be more workers than there should be; whoever is free first goes.
+    shrinking: bool,
     timekeeper: Option<Thread>,
     began: Option<Instant>,
     done: Option<Instant>,
@@ -125,6 +148,16 @@ struct Seat<R, E> {
     running: Running,
     order: Option<Order<R, E>>,
     retry: Option<Appointment>,
+    /// When the creation that is under way began.
+    creating_since: Option<Instant>,
+    life: Life,
+    /// The next look at the resource's age.
+    age: Option<Appointment>,
+    /// What becomes of the worker when it is free.
+    parting: Option<life::Parting>,
+    /// Who is to take over, and from whom.
+    successor: Option<usize>,
+    predecessor: Option<usize>,
 }
 
 /// What runs on a seat, or as a guest. It is written in place for every task: moving it about was a
@@ -178,6 +211,8 @@ pub(crate) struct Effects<R, E> {
     pub(crate) cancel: Vec<(CancelToken, Why)>,
     pub(crate) admitted: Vec<Admitted>,
     pub(crate) news: Vec<News>,
+    /// The policy is to be asked; only the timekeeper is told.
+    pub(crate) look: bool,
 }
 
 /// A task that got the room it waited for.
@@ -201,6 +236,10 @@ pub(crate) enum News {
         to: usize,
         reason: Reason,
     },
+    Paused {
+        sequence: u64,
+        paused: bool,
+    },
     /// A worker is to be started for a seat that is already taken.
     Hired {
         seat: usize,
@@ -216,6 +255,7 @@ impl<R, E> Effects<R, E> {
             cancel: Vec::new(),
             admitted: Vec::new(),
             news: Vec::new(),
+            look: false,
         }
     }
 
@@ -264,10 +304,18 @@ pub(crate) struct Count {
     pub(crate) delayed: usize,
     pub(crate) running: usize,
     pub(crate) reserved: usize,
+    pub(crate) max_worker_count: usize,
+    pub(crate) leaving: usize,
+    pub(crate) paused: bool,
 }
 
 impl<R, E> Queue<R, E> {
-    pub(crate) fn new(rules: Rules, shelf: Box<dyn Shelf<R>>, sequence: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(
+        rules: Rules,
+        shelf: Box<dyn Shelf<R>>,
+        sequence: Arc<AtomicU64>,
+        now: Instant,
+    ) -> Self {
         let state = State {
             phase: Phase::Running,
             tally: Tally::default(),
@@ -286,12 +334,26 @@ impl<R, E> Queue<R, E> {
             shelf,
             guests: Line::new(),
             reserve_missing: rules.reserve_size,
+            reserve_dormant: 0,
+            reserve_watch: None,
             steward: None,
             steward_live: false,
             built: false,
             steward_retry: None,
             agenda: Agenda::new(),
             tick: None,
+            last_look: None,
+            between_looks: crate::autoscale::pause_between_looks(
+                Duration::ZERO,
+                rules.burst_interval,
+            ),
+            gauge: Gauge::new(now),
+            allowance: Allowance::FULL,
+            failures: 0,
+            latest: None,
+            last_change: None,
+            paused: false,
+            shrinking: false,
             timekeeper: None,
             began: None,
             done: None,
@@ -328,6 +390,9 @@ impl<R, E> Queue<R, E> {
             running: state.seats.iter().filter(|seat| seat.running.active).count()
                 + state.guests.len(),
             reserved: state.shelf.reserved(),
+            max_worker_count: state.rules.max_worker_count,
+            leaving: roster.count(Condition::Leaving),
+            paused: state.paused,
         }
     }
 }
@@ -340,25 +405,6 @@ impl<R, E> State<R, E> {
     fn next_id(&mut self) -> TaskId {
         self.ids += 1;
         TaskId(self.ids)
-    }
-
-    fn load(&self, now: Instant) -> Load {
-        let making =
-            self.roster.count(Condition::Creating) + self.roster.count(Condition::Recovering);
-        Load {
-            queued: self.lanes.jobs() + self.lanes.claims(),
-            idle: self.roster.idle(),
-            creating: making,
-            staying: self.roster.staying(),
-            live: self.roster.live(),
-            worker_count: self.rules.worker_count,
-            max_worker_count: self.rules.max_worker_count,
-            coldest_idle_for: self
-                .roster
-                .coldest()
-                .map(|(_, since)| now.saturating_duration_since(since)),
-            burst_interval: self.rules.burst_interval,
-        }
     }
 
     /// Notes `what` for `at` and sees to it that the timekeeper knows.

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use super::claim::Attempted;
 use super::due::Due;
 use super::job::Job;
-use super::{Effects, News, Queue, Running, Seat, State, Who};
+use super::{Effects, Queue, Running, Seat, State, Who};
 use crate::cancel::CancelToken;
 use crate::event::DestroyReason;
 use crate::outcome::{Fate, TaskError};
 use crate::pool::roster::Condition;
 use crate::resource::lending::Lease;
+use crate::resource::life::Life;
 use crate::shutdown::Phase;
 use crate::sync::{Thread, park};
 use crate::worker::settle::{Settled, Verdict};
@@ -21,6 +22,8 @@ pub(crate) enum Order<R, E> {
     Run(Job<R, E>),
     /// Destroy the resource, make a new one.
     Replace(DestroyReason),
+    /// Find out whether the resource is still sound.
+    Check,
     /// Destroy the resource and go.
     Leave(DestroyReason),
 }
@@ -131,9 +134,10 @@ impl<R, E> Queue<R, E> {
         let Attempted { case, delay, finished: now } = attempted;
         let mut state = self.lock();
         let state = &mut *state;
-        let verdict = state.settle(seat, lease, case);
+        let verdict = state.settle(seat, lease, case, now);
         if verdict.condemned.is_some() {
             state.roster.set(seat, Condition::Recovering);
+            state.forget_age(seat);
         }
         job.ticket().set_place(super::job::Place::Nowhere);
         let job = match verdict.task {
@@ -152,22 +156,40 @@ impl<R, E> Queue<R, E> {
         Settlement { verdict, job }
     }
 
-    /// The worker has a resource now; gives the token for what will run on it.
-    pub(crate) fn equipped(&self, seat: usize) -> CancelToken {
+    /// The worker has a resource now, which took so long to make; gives the token for what will run on it.
+    /// `draw`, even in `0.0..1.0`, is for its lifetime.
+    pub(crate) fn equipped(
+        &self,
+        seat: usize,
+        took: Duration,
+        draw: f64,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> CancelToken {
         let mut state = self.lock();
+        let state = &mut *state;
+        state.note_creation(Some(took));
         state.roster.set(seat, Condition::Busy);
+        state.seats[seat].creating_since = None;
+        state.begin_life(seat, draw, now, fx);
         let seat = &mut state.seats[seat];
         seat.order = None; // whatever was said to the worker without a resource is moot
         seat.token = CancelToken::new();
         seat.token.clone()
     }
 
-    /// Whether a worker that has no resource should rather go than try (again) to get one.
-    pub(crate) fn should_leave_unequipped(&self, seat: usize) -> bool {
+    /// Whether a worker that has no resource should rather go than try (again) to get one. If not, it
+    /// begins now.
+    pub(crate) fn should_leave_unequipped(&self, seat: usize, now: Instant) -> bool {
         let mut state = self.lock();
-        let leaves = state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_)));
+        let state = &mut *state;
+        let told = matches!(state.seats[seat].order, Some(Order::Leave(_)));
+        let surplus = state.shrinking && state.phase == Phase::Running && state.surplus() > 0;
+        let leaves = state.drained() || told || surplus;
         if leaves {
             state.roster.set(seat, Condition::Leaving);
+        } else {
+            state.seats[seat].creating_since = Some(now);
         }
         leaves
     }
@@ -182,6 +204,8 @@ impl<R, E> Queue<R, E> {
     ) -> AfterFailure<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
+        state.seats[seat].creating_since = None;
+        state.note_creation(None);
         // Whoever goes is marked under the same lock: two that fail together must not both count on
         // the other to do what is left.
         if state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_))) {
@@ -250,6 +274,7 @@ impl<R, E> Queue<R, E> {
         let state = &mut *state;
         state.seats[seat].order = None;
         state.seats[seat].thread = None;
+        state.unlink(seat, now, fx);
         state.roster.vacate(seat);
         if state.roster.live() == 0 && state.phase != Phase::Running {
             // Only if the last seat was one whose thread could not be started: nobody may wait for ever.
@@ -267,7 +292,7 @@ impl<R, E> Queue<R, E> {
 fn started<R, E>(order: Order<R, E>, now: Instant) -> (Order<R, E>, Instant) {
     let at = match &order {
         Order::Run(job) => now.max(job.ticket().queued_at),
-        Order::Replace(_) | Order::Leave(_) => now,
+        Order::Replace(_) | Order::Check | Order::Leave(_) => now,
     };
     (order, at)
 }
@@ -283,6 +308,12 @@ impl<R, E> State<R, E> {
             running: Running::none(),
             order: None,
             retry: None,
+            creating_since: None,
+            life: Life::none(),
+            age: None,
+            parting: None,
+            successor: None,
+            predecessor: None,
         };
         if seat == self.seats.len() {
             self.seats.push(fresh);
@@ -296,31 +327,5 @@ impl<R, E> State<R, E> {
         if let Some(lease) = self.shelf.take(seat) {
             *held = Some(lease);
         }
-    }
-
-    /// Arms the scaling tick where there is something to scale and none is armed.
-    pub(crate) fn watch(&mut self, now: Instant, fx: &mut Effects<R, E>) {
-        if self.tick.is_some()
-            || self.phase != Phase::Running
-            || self.rules.burst_interval.is_zero()
-        {
-            return;
-        }
-        if self.lanes.is_empty() && self.roster.staying() <= self.rules.worker_count {
-            return;
-        }
-        if crate::autoscale::policy::worth_watching(&self.load(now)) {
-            let at = now.checked_add(self.rules.burst_interval).unwrap_or(now);
-            self.tick = Some(self.appoint(at, Due::Tick, fx));
-        }
-    }
-
-    pub(crate) fn scaled(
-        &self,
-        from: usize,
-        to: usize,
-        reason: crate::autoscale::policy::Reason,
-    ) -> News {
-        News::Scaled { sequence: self.next_sequence(), from, to, reason }
     }
 }

@@ -1,5 +1,9 @@
 //! The shelf: where resources lie while nobody uses them, so that a blocking caller can borrow one.
 
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::life::Life;
 use crate::cancel::CancelToken;
 use crate::event::DestroyReason;
 
@@ -16,6 +20,16 @@ impl<R> Lease<R> {
     }
 }
 
+/// A resource of the pool behind `run_task`.
+pub(crate) struct Pooled<R> {
+    pub(crate) lease: Lease<R>,
+    pub(crate) life: Life,
+    /// Since when it has lain there.
+    pub(crate) since: Instant,
+    /// It has to be validated before it is used again.
+    pub(crate) suspect: bool,
+}
+
 /// Holds resources by value inside the shared state.
 ///
 /// It is a trait object because a manager must be `Send + Sync` for every `R`: only `new`, which asks
@@ -25,8 +39,8 @@ pub(crate) trait Shelf<R>: Send {
     fn put(&mut self, seat: usize, lease: Lease<R>);
     /// Takes it up again.
     fn take(&mut self, seat: usize) -> Option<Lease<R>>;
-    /// The pool behind `run_task`.
-    fn reserve(&mut self) -> &mut Vec<Lease<R>>;
+    /// The pool behind `run_task`; the one used last at the back.
+    fn reserve(&mut self) -> &mut VecDeque<Pooled<R>>;
     /// What has been condemned and waits for its destruction.
     fn condemned(&mut self) -> &mut Vec<(Lease<R>, DestroyReason)>;
     /// How many resources lie in the pool.
@@ -36,13 +50,13 @@ pub(crate) trait Shelf<R>: Send {
 /// The shelf of `new`.
 pub(crate) struct Shared<R> {
     seats: Vec<Option<Lease<R>>>,
-    reserve: Vec<Lease<R>>,
+    reserve: VecDeque<Pooled<R>>,
     condemned: Vec<(Lease<R>, DestroyReason)>,
 }
 
 impl<R> Shared<R> {
     pub(crate) fn new() -> Self {
-        Self { seats: Vec::new(), reserve: Vec::new(), condemned: Vec::new() }
+        Self { seats: Vec::new(), reserve: VecDeque::new(), condemned: Vec::new() }
     }
 }
 
@@ -59,7 +73,7 @@ impl<R: Send> Shelf<R> for Shared<R> {
         self.seats.get_mut(seat)?.take()
     }
 
-    fn reserve(&mut self) -> &mut Vec<Lease<R>> {
+    fn reserve(&mut self) -> &mut VecDeque<Pooled<R>> {
         &mut self.reserve
     }
 
@@ -84,7 +98,7 @@ impl<R> Shelf<R> for Bare {
         None
     }
 
-    fn reserve(&mut self) -> &mut Vec<Lease<R>> {
+    fn reserve(&mut self) -> &mut VecDeque<Pooled<R>> {
         unreachable!("a local manager has no pool");
     }
 

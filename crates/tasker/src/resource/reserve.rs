@@ -6,14 +6,14 @@ use crate::engine::Engine;
 use crate::event::Owner;
 use crate::queue::{Chore, Effects};
 use crate::retry::backoff::Backoff;
-use crate::worker::attempt::discard_for;
 
 /// Runs until the manager is over and the pool is empty.
 pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>>) {
     let mut failures = 0;
     engine.queue.steward_here();
     loop {
-        match engine.queue.next_chore() {
+        let chore = engine.queue.next_chore(|| engine.clock.now(), |fx| engine.perform(fx));
+        match chore {
             Chore::Destroy(lease, reason) => {
                 engine.hooks.destroy(&engine.reporter, *lease.resource, Owner::Pool, reason);
             }
@@ -21,13 +21,13 @@ pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R,
                 let created =
                     engine.hooks.create(&engine.reporter, Owner::Pool, || engine.clock.now());
                 match created {
-                    Ok(resource) => {
+                    Ok((resource, took)) => {
                         failures = 0;
-                        engine.queue.stock(resource);
+                        engine.stock(resource, took);
                     }
                     Err(failure) => {
                         failures += 1;
-                        discard_for(engine.identity(), failure);
+                        engine.remember(failure);
                         let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
                         let mut fx = Effects::new();
                         engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);

@@ -1,6 +1,6 @@
 //! The only place where resources are created and destroyed: each created one is counted, and destroyed once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Hooks;
 use crate::event::{DestroyReason, Event, Owner};
@@ -17,20 +17,20 @@ pub(crate) enum Failure<E> {
 }
 
 impl<R, E> Hooks<R, E> {
-    /// Makes a resource. `clock` is read before and after.
+    /// Makes a resource, and tells how long that took. `clock` is read before and after.
     pub(crate) fn create(
         &self,
         reporter: &Reporter,
         owner: Owner,
         clock: impl Fn() -> Instant,
-    ) -> Result<R, Failure<E>> {
+    ) -> Result<(R, Duration), Failure<E>> {
         let began = clock();
         let failure = match on_behalf(reporter.identity(), || (self.create)()) {
             Ok(Ok(resource)) => {
                 self.created.fetch_add(1, Ordering::Relaxed);
                 let took = clock().saturating_duration_since(began);
                 reporter.emit(|sequence| Event::ResourceCreated { sequence, owner, took });
-                return Ok(resource);
+                return Ok((resource, took));
             }
             Ok(Err(error)) => Failure::Error(error),
             Err(panic) => Failure::Panicked(panic),
@@ -78,6 +78,18 @@ impl<R, E> Hooks<R, E> {
         }
         self.destroyed.fetch_add(1, Ordering::Relaxed);
         reporter.emit(|sequence| Event::ResourceDestroyed { sequence, owner, reason, failed });
+    }
+
+    /// Whether a resource may be used again. A validation that panics has not said so.
+    pub(crate) fn is_sound(&self, reporter: &Reporter, resource: &mut R) -> bool {
+        let Some(validate) = &self.validate else { return true };
+        match on_behalf(reporter.identity(), || validate(resource)) {
+            Ok(sound) => sound,
+            Err(panic) => {
+                reporter.panicked("validate", panic);
+                false
+            }
+        }
     }
 
     /// Whether an error leaves its resource healthy. A check that panics has not said otherwise.

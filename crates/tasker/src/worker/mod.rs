@@ -5,7 +5,7 @@ pub(crate) mod scoped;
 pub(crate) mod settle;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::context::TaskContext;
 use crate::engine::{Building, Engine};
@@ -18,7 +18,7 @@ use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::retry::backoff::Backoff;
 use attempt::{discard, discard_for};
-use settle::Case;
+use settle::{Case, Verdict};
 
 /// A worker on its own thread.
 pub(crate) struct Worker<R, E> {
@@ -58,11 +58,11 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
 
     fn build(&mut self, building: &Building<E>) {
         match self.create(Owner::Worker(self.number)) {
-            Ok(resource) => {
-                self.equip(resource);
+            Ok((resource, took)) => {
+                self.equip(resource, took);
                 while building.is_going_well() && self.engine.queue.take_reserve_slot() {
                     match self.create(Owner::Pool) {
-                        Ok(resource) => self.engine.queue.stock(resource),
+                        Ok((resource, took)) => self.engine.stock(resource, took),
                         Err(failure) => building.failed(failure),
                     }
                 }
@@ -119,6 +119,8 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
                     }
                 }
                 Order::Replace(reason) => return self.replace(reason),
+                Order::Check if self.is_sound() => {}
+                Order::Check => return self.replace_unsound(),
                 Order::Leave(reason) => return self.destroy(reason),
             }
         }
@@ -184,7 +186,23 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             }
         }
         let now = if brief { finished } else { engine.clock.now() };
-        (settlement.verdict.condemned, now)
+        let Verdict { condemned, suspect, .. } = settlement.verdict;
+        if suspect && !self.is_sound() {
+            self.engine.queue.condemn(self.seat);
+            return (Some(DestroyReason::Invalid), now);
+        }
+        (condemned, now)
+    }
+
+    /// Whether the worker's resource may be used again.
+    fn is_sound(&mut self) -> bool {
+        let lease = self.held.as_mut().expect("a worker checks the resource that it has");
+        self.engine.hooks.is_sound(&self.engine.reporter, &mut lease.resource)
+    }
+
+    fn replace_unsound(&mut self) {
+        self.engine.queue.condemn(self.seat);
+        self.replace(DestroyReason::Invalid);
     }
 
     fn replace(&mut self, reason: DestroyReason) {
@@ -203,11 +221,11 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     fn recover(&mut self) {
         let mut failures = 0;
         loop {
-            if self.engine.queue.should_leave_unequipped(self.seat) {
+            if self.engine.queue.should_leave_unequipped(self.seat, self.engine.clock.now()) {
                 break;
             }
             let failure = match self.create(Owner::Worker(self.number)) {
-                Ok(resource) => return self.equip(resource),
+                Ok((resource, took)) => return self.equip(resource, took),
                 Err(failure) => failure,
             };
             failures += 1;
@@ -218,7 +236,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             self.engine.perform(fx);
             match after {
                 AfterFailure::Retry => {
-                    discard_for(self.engine.identity(), failure);
+                    self.engine.remember(failure);
                     self.engine.queue.await_retry(self.seat);
                 }
                 AfterFailure::Leave => {
@@ -238,12 +256,15 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         }
     }
 
-    fn create(&self, owner: Owner) -> Result<R, Failure<E>> {
+    fn create(&self, owner: Owner) -> Result<(R, Duration), Failure<E>> {
         self.engine.hooks.create(&self.engine.reporter, owner, || self.engine.clock.now())
     }
 
-    fn equip(&mut self, resource: R) {
-        let token = self.engine.queue.equipped(self.seat);
+    fn equip(&mut self, resource: R, took: Duration) {
+        let (now, draw) = (self.engine.clock.now(), fastrand::f64());
+        let mut fx = Effects::new();
+        let token = self.engine.queue.equipped(self.seat, took, draw, now, &mut fx);
         self.held = Some(Lease::new(resource, token));
+        self.engine.perform(fx);
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Case {
 pub(crate) struct Verdict {
     pub(crate) task: Settled,
     pub(crate) condemned: Option<DestroyReason>,
+    /// The attempt was cancelled or timed out: who knows what it left the resource in.
+    pub(crate) suspect: bool,
 }
 
 /// What becomes of the task.
@@ -59,7 +61,7 @@ pub(crate) fn settle(case: Case) -> Verdict {
             }
         }
     };
-    Verdict { task, condemned }
+    Verdict { task, condemned, suspect: case.cancelled.is_some() && condemned.is_none() }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -94,7 +96,8 @@ mod tests {
         ];
         for (went, cancelled, may_run_again, attempt, task, condemned) in table {
             let case = Case { went, cancelled, may_run_again, attempt, max_retries: 2 };
-            assert_eq!(settle(case), Verdict { task, condemned }, "{case:?}");
+            let suspect = cancelled.is_some() && condemned.is_none();
+            assert_eq!(settle(case), Verdict { task, condemned, suspect }, "{case:?}");
         }
     }
 }

@@ -283,13 +283,11 @@ fn a_kill_ends_what_no_resource_can_be_made_for() {
 #[test]
 fn the_last_of_two_workers_without_a_resource_ends_what_waits() {
     within(LIMIT, || {
-        let (going, second, settled) = (Gate::new(), Gate::new(), Gate::new());
-        settled.open();
+        let (going, second) = (Gate::new(), Gate::new());
         let calls = AtomicU64::new(0);
-        let (first_goes, second_fails, fails) = (going.clone(), second.clone(), settled.clone());
+        let (first_goes, second_fails) = (going.clone(), second.clone());
         let create = move || match calls.fetch_add(1, Ordering::SeqCst) + 1 {
             1 | 2 => Ok(()),
-            3 | 4 => Err(Reluctant(Some(fails.clone()))),
             5 => Err(Reluctant(Some(first_goes.clone()))),
             6 => {
                 second_fails.wait();
@@ -320,7 +318,7 @@ fn the_last_of_two_workers_without_a_resource_ends_what_waits() {
         for sick in sick {
             assert!(matches!(sick.wait(), Err(TaskError::RetriesExhausted { .. })));
         }
-        settled.await_arrivals(2); // both wait for their next try
+        eventually("both wait for their next try", || manager.explain().failing == 2);
         let waiting = manager.task(|_, _| Ok(())).submit();
         thread::scope(|scope| {
             let stop = scope.spawn(|| manager.stop());

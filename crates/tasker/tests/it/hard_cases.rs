@@ -574,6 +574,16 @@ fn a_burst_worker_that_is_told_to_go_counts_as_gone() {
             .burst_interval(tick)
             .clock(clock.clone());
         let manager = TaskManager::<(), Reluctant>::new(config).unwrap();
+        // The last error is kept for `explain`, so that each failure drops the one before it: here is the
+        // first.
+        up.store(false, Ordering::SeqCst);
+        assert!(manager.queue_task_once(|_, _| Err::<(), _>(Reluctant(None))).is_err());
+        eventually("a creation fails", || manager.explain().failing == 1);
+        up.store(true, Ordering::SeqCst);
+        eventually("the worker is back", || {
+            clock.advance(tick);
+            manager.stats().active_workers == 1
+        });
         let sick = Gate::new();
         let condemned: Vec<_> = (0..2)
             .map(|_| {

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tasker::autoscale::Reason;
 use tasker::{
-    DestroyReason, Event, Observer, Outcome, Owner, Phase, Priority, Reason, TaskId,
+    DestroyReason, Event, Observer, Outcome, Owner, Phase, Priority, TaskId,
     TaskLifecycleTimestamps,
 };
 
@@ -70,6 +71,9 @@ pub(crate) enum What {
         from: usize,
         to: usize,
         reason: Reason,
+    },
+    PauseChanged {
+        paused: bool,
     },
     PhaseChanged {
         phase: Phase,
@@ -150,8 +154,9 @@ impl From<&Event<'_>> for What {
                 Self::ResourceDestroyed { owner: *owner, reason: *reason, failed: *failed }
             }
             Event::Scaled { from, to, reason, .. } => {
-                Self::Scaled { from: *from, to: *to, reason: *reason }
+                Self::Scaled { from: *from, to: *to, reason: reason.clone() }
             }
+            Event::PauseChanged { paused, .. } => Self::PauseChanged { paused: *paused },
             Event::PhaseChanged { phase, .. } => Self::PhaseChanged { phase: *phase },
             other => panic!("an event that the recorder does not know: {other:?}"),
         }

@@ -14,3 +14,9 @@ impl Drop for Reluctant {
         }
     }
 }
+
+impl std::fmt::Display for Reluctant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an error that is hard to drop")
+    }
+}

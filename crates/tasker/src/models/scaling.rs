@@ -1,0 +1,137 @@
+//! Pauses, new limits, successions and validations lose no caller and send nobody away twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loom::thread;
+
+use super::lending::{call, idle_seat};
+use super::queue::{submit, work};
+use super::{Condition, Counted, now, perform, queue, queue_with};
+use crate::event::DestroyReason;
+use crate::queue::{Effects, News, Order, Queue};
+use crate::resource::lending::Lease;
+use crate::resource::life::LifeRules;
+use crate::worker::settle::Went;
+
+fn caller(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<bool> {
+    let queue = Arc::clone(queue);
+    thread::spawn(move || call(&queue, Went::Well))
+}
+
+fn pause(queue: &Queue<u32, ()>, paused: bool) {
+    let mut fx = Effects::new();
+    queue.set_paused(paused, now(), &mut fx);
+    perform(fx);
+}
+
+// Promise 1: a caller that comes before, during or after a pause gets its turn.
+#[test]
+fn a_pause_holds_callers_back_and_loses_none() {
+    loom::model(|| {
+        let queue = queue(1, true);
+        let seat = idle_seat(&queue);
+        let callers = [caller(&queue), caller(&queue)];
+        pause(&queue, true);
+        pause(&queue, false);
+        for caller in callers {
+            assert!(caller.join().unwrap());
+        }
+        assert_eq!(queue.condition_for_model(seat), Condition::Idle);
+    });
+}
+
+// Promise 10: a stop runs what a pause held back.
+#[test]
+fn a_stop_ends_a_pause() {
+    loom::model(|| {
+        let queue = queue(1, false);
+        let (seat, _) = queue.hire().unwrap();
+        let worker = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || work(&queue, seat))
+        };
+        pause(&queue, true);
+        let task = Counted::new();
+        assert!(submit(&queue, &task));
+        let mut fx = Effects::new();
+        queue.begin_stop(now(), &mut fx).unwrap();
+        perform(fx);
+        queue.await_done(None);
+        worker.join().unwrap();
+        assert_eq!((task.ran(), task.answered()), (1, 1));
+    });
+}
+
+// Promise 2: of two workers exactly one goes, whoever is free first, and both callers are served.
+#[test]
+fn a_lower_cap_sends_exactly_one_worker_away() {
+    loom::model(|| {
+        let queue = queue(2, true);
+        let seats = [idle_seat(&queue), idle_seat(&queue)];
+        queue.built();
+        let callers = [caller(&queue), caller(&queue)];
+        let mut fx = Effects::new();
+        queue.resize(1, 1, now(), &mut fx).unwrap();
+        perform(fx);
+        for caller in callers {
+            assert!(caller.join().unwrap());
+        }
+        let mut conditions = seats.map(|seat| queue.condition_for_model(seat));
+        conditions.sort_by_key(|condition| *condition == Condition::Leaving);
+        assert_eq!(conditions, [Condition::Idle, Condition::Leaving]);
+        let orders = seats.iter().filter_map(|seat| queue.order_for_model(*seat));
+        let left = orders.filter(|(order, lease)| {
+            matches!(order, Order::Leave(DestroyReason::Idle)) && lease.is_some()
+        });
+        assert_eq!(left.count(), 1);
+    });
+}
+
+// Promises 2 and 3: the old worker goes once, and the caller that used its resource meanwhile is served.
+#[test]
+fn a_successor_takes_over_once() {
+    loom::model(|| {
+        let life =
+            LifeRules { max_lifetime: Some(Duration::from_secs(100)), ..LifeRules::default() };
+        let queue = queue_with(1, 2, true, life);
+        let old = idle_seat(&queue);
+        let mut fx = Effects::new();
+        let _ = queue.due(now() + Duration::from_secs(90), &mut fx);
+        let [News::Hired { seat: new, .. }] = fx.news[..] else { panic!("a successor is hired") };
+        let caller = caller(&queue);
+        let mut fx = Effects::new();
+        let token = queue.equipped(new, Duration::ZERO, 0.0, now(), &mut fx);
+        perform(fx);
+        queue.rest_for_model(new, Lease::new(0, token), now());
+        assert!(caller.join().unwrap());
+        assert_eq!(queue.condition_for_model(old), Condition::Leaving);
+        assert_eq!(queue.condition_for_model(new), Condition::Idle);
+        let (order, lease) = queue.order_for_model(old).unwrap();
+        assert!(matches!(order, Order::Leave(DestroyReason::Expired)));
+        let used = *lease.unwrap().resource + queue.take_for_model(new).unwrap();
+        assert_eq!(used, 1);
+    });
+}
+
+// Promise 1: a caller that finds only resources to be validated gets one when that is done.
+#[test]
+fn a_caller_gets_the_resource_that_was_validated_for_it() {
+    loom::model(|| {
+        let life = LifeRules { validate_after: Some(Duration::ZERO), ..LifeRules::default() };
+        let queue = queue_with(1, 1, true, life);
+        let (seat, _) = queue.hire().unwrap();
+        let worker = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || work(&queue, seat))
+        };
+        let caller = caller(&queue);
+        assert!(call(&queue, Went::Well));
+        assert!(caller.join().unwrap());
+        let mut fx = Effects::new();
+        queue.begin_stop(now(), &mut fx).unwrap();
+        perform(fx);
+        queue.await_done(None);
+        worker.join().unwrap();
+    });
+}
