@@ -93,6 +93,8 @@ pub(super) const DECISIONS: &[&str] = &[
     "autoscale/load.rs",
     "autoscale/limits.rs",
     "autoscale/break_even.rs",
+    "autoscale/rate_based.rs",
+    "autoscale/fixed.rs",
     "explain.rs",
     "resource/life.rs",
     "shutdown.rs",

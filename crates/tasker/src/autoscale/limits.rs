@@ -1,4 +1,5 @@
-//! DECISION: how much of a plan may be carried out, and how many creations may be under way.
+//! DECISION: when a policy is asked, how much of its plan may be carried out, and how many creations may be
+//! under way.
 
 use std::time::Duration;
 
@@ -73,11 +74,24 @@ pub(crate) fn carry_out(workers: usize, count: &Headcount) -> Move {
     }
 }
 
-/// How long after a look the next task that finds nobody idle may ask for another: a small part of what
-/// a creation takes, since nothing decided sooner is there sooner.
+/// How long a policy is left alone after it was asked because a task came and nobody was idle.
+///
+/// A tenth of what a creation takes: looking more often would not make a worker ready noticeably sooner.
 pub(crate) fn pause_between_looks(creation_time: Duration, interval: Duration) -> Duration {
     const SHORTEST: Duration = Duration::from_millis(1);
     (creation_time / 10).clamp(SHORTEST, interval.max(SHORTEST))
+}
+
+/// Whether the policy is to be asked at every interval: tasks wait below the cap, or there are workers
+/// beyond what there has to be.
+pub(crate) fn is_worth_watching(count: &Headcount) -> bool {
+    (count.queued > 0 && count.room() > 0) || count.staying() > count.least()
+}
+
+/// Whether a worker whose creation just failed goes rather than try again: it is a burst worker, and nobody
+/// waits for it.
+pub(crate) fn is_unneeded(count: &Headcount) -> bool {
+    count.queued == 0 && count.staying() > count.least()
 }
 
 /// How many creations beyond the base may be under way: additive increase, multiplicative decrease
@@ -164,6 +178,52 @@ mod tests {
         assert_eq!(carry_out(2, &Headcount { idle: 3, ..spare }), Move::Hold);
         assert_eq!(carry_out(2, &Headcount { idle: 5, ..spare }), Move::Dismiss(2));
         assert_eq!(carry_out(2, &Headcount { in_use: 7, ..spare }), Move::Hire(1));
+    }
+
+    #[test]
+    fn looks_are_a_tenth_of_a_creation_apart_but_a_millisecond_at_least_and_an_interval_at_most() {
+        let (micro, ms) = (Duration::from_micros, Duration::from_millis);
+        let table = [
+            (micro(50), ms(100), ms(1)),
+            (ms(40), ms(100), ms(4)),
+            (ms(60_000), ms(100), ms(100)),
+            (ms(40), micro(10), ms(1)), // an interval below the shortest pause does not shorten it
+            (Duration::ZERO, Duration::ZERO, ms(1)),
+        ];
+        for (creation_time, interval, expected) in table {
+            assert_eq!(pause_between_looks(creation_time, interval), expected, "{creation_time:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_asked_again_while_tasks_wait_below_the_cap_or_workers_are_beyond_the_base() {
+        let resting = Headcount { queued: 0, in_use: 0, idle: 2, ..BUSY };
+        let table = [
+            (BUSY, true),
+            (Headcount { in_use: 8, ..BUSY }, true),
+            (Headcount { leaving: 6, ..BUSY }, false), // full, and nobody beyond the base
+            (resting, false),
+            (Headcount { idle: 3, ..resting }, true),
+            (Headcount { idle: 3, min_idle: 3, ..resting }, false), // asked for, and there
+            (Headcount { worker_count: 8, in_use: 8, ..BUSY }, false),
+        ];
+        for (count, expected) in table {
+            assert_eq!(is_worth_watching(&count), expected, "{count:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_burst_worker_goes_when_nobody_waits_and_a_base_worker_never() {
+        let failed = Headcount { queued: 0, failing: 1, ..BUSY };
+        let table = [
+            (failed, true),
+            (Headcount { queued: 1, ..failed }, false),
+            (Headcount { in_use: 1, ..failed }, false),
+            (Headcount { min_idle: 1, ..failed }, false),
+        ];
+        for (count, expected) in table {
+            assert_eq!(is_unneeded(&count), expected, "{count:?}");
+        }
     }
 
     #[test]

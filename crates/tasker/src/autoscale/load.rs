@@ -71,6 +71,13 @@ impl Load {
         f64::from(sum.arrivals) / seconds
     }
 
+    /// How much of the last while the history covers: all of it, unless the manager is younger than that.
+    #[must_use]
+    pub fn seen(&self, over: Duration) -> Duration {
+        let (_, seconds) = self.history.last(over);
+        Duration::from_secs_f64(seconds).min(over)
+    }
+
     /// Attempts that ended per second over the last while.
     #[must_use]
     pub fn completion_rate(&self, over: Duration) -> f64 {
@@ -96,7 +103,6 @@ impl Load {
         Duration::try_from_secs_f64(estimate).unwrap_or(Duration::MAX)
     }
 
-    #[allow(dead_code, reason = "the simulator asks for it")]
     pub(crate) fn headcount(&self) -> Headcount {
         Headcount {
             worker_count: self.worker_count,

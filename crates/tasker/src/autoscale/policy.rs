@@ -82,6 +82,12 @@ impl Plan {
         Self { workers, reason: reason.into() }
     }
 
+    /// The same, cut to what there may be. What is beyond that is cut anyway, and logged as a fault of
+    /// the policy.
+    pub fn within(self, load: &Load) -> Self {
+        Self { workers: self.workers.min(load.max_worker_count.max(load.workers())), ..self }
+    }
+
     /// As many as there are.
     pub fn hold(load: &Load, reason: impl Into<Reason>) -> Self {
         Self::new(load.workers(), reason)
@@ -113,7 +119,7 @@ pub enum Reason {
         /// Workers beyond that, so that few tasks wait.
         spare: f64,
     },
-    /// The coldest worker beyond the base has been idle for as long as another one would cost.
+    /// The coldest worker beyond the base has been idle for as long as it is worth keeping.
     #[non_exhaustive]
     Idle {
         /// How long it has been idle.
@@ -202,10 +208,7 @@ impl fmt::Display for Reason {
             }
             Self::Idle { idle_for, limit } => {
                 let (idle_for, limit) = (Short(*idle_for), Short(*limit));
-                write!(
-                    f,
-                    "a worker has been idle for {idle_for}, and another one would cost {limit}"
-                )
+                write!(f, "a worker has been idle for {idle_for}, and {limit} is the limit")
             }
             Self::Enough { erlangs, queued } => {
                 write!(f, "the tasks keep {erlangs:.1} workers busy, and {queued} are queued")

@@ -255,7 +255,9 @@ impl<R, E> State<R, E> {
     ) -> Verdict {
         let seat = &mut self.seats[seat];
         let running = &mut seat.running;
-        if let Some(started) = running.started {
+        if self.may_scale
+            && let Some(started) = running.started
+        {
             self.gauge.attempted(now.saturating_duration_since(started), now);
         }
         debug_assert!(running.active, "what is settled was running");
@@ -285,7 +287,7 @@ impl<R, E> State<R, E> {
             now.checked_add(delay).filter(|_| !delay.is_zero() && self.phase == Phase::Running);
         let Some(at) = at else {
             let entry = Entry { what: who, counted: false, extra: None };
-            self.gauge.arrived(now);
+            self.note_arrival(now);
             self.enqueue(Priority::High.level(), entry, now);
             self.floor(now, fx);
             self.watch(now, fx);

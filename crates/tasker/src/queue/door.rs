@@ -127,7 +127,7 @@ impl<R, E> Queue<R, E> {
         state.tally.accepted += 1;
         let entry = Entry { what: Who::Job(job), counted: !urgent, extra: None };
         let spot = state.enqueue(level, entry, now);
-        state.gauge.arrived(now);
+        state.note_arrival(now);
         if let Some(at) = until {
             let expiry = state.appoint(at, Due::Expire(Place::Lane(spot), true), fx);
             if let Some(entry) = state.lanes.job_mut(spot) {
@@ -159,7 +159,7 @@ impl<R, E> Queue<R, E> {
         let level = settings.priority.level();
         if state.may_take(level, now) {
             state.tally.accepted += 1;
-            state.gauge.arrived(now);
+            state.note_arrival(now);
             return Borrowed::Loan(state.take_loan(id, settings, now, fx));
         }
         let above = inside && state.rules.overflow == Overflow::Wait;
@@ -213,7 +213,7 @@ impl<R, E> State<R, E> {
         fx: &mut Effects<R, E>,
     ) {
         self.tally.accepted += 1;
-        self.gauge.arrived(now);
+        self.note_arrival(now);
         let entry = Entry { what: Who::Claim(key), counted, extra: None };
         let spot = self.enqueue(level, entry, now);
         if let Some(at) = until {
@@ -251,7 +251,7 @@ impl<R, E> State<R, E> {
         {
             let (level, mut entry) = self.take_outside(next);
             self.tally.accepted += 1;
-            self.gauge.arrived(now);
+            self.note_arrival(now);
             fx.admitted.push(self.admitted(&entry));
             let expiry = entry.expiry();
             let submitter = entry.extra.as_mut().and_then(|extra| extra.submitter.take());

@@ -70,6 +70,13 @@ pub(crate) struct Rules {
     pub(crate) life: LifeRules,
 }
 
+impl Rules {
+    /// Whether there can be more workers than the base, now or at another load.
+    fn may_scale(&self) -> bool {
+        !self.burst_interval.is_zero() && self.max_worker_count > self.worker_count
+    }
+}
+
 /// Everything that changes together.
 pub(crate) struct Queue<R, E> {
     state: Mutex<State<R, E>>,
@@ -118,6 +125,8 @@ pub(crate) struct State<R, E> {
     /// How long after a look the next arrival may ask for another.
     between_looks: Duration,
     gauge: Gauge,
+    /// There may be more workers than the base: then somebody looks at the gauge.
+    may_scale: bool,
     allowance: Allowance,
     /// Creations that failed since the last one that did not.
     failures: u32,
@@ -348,6 +357,7 @@ impl<R, E> Queue<R, E> {
                 rules.burst_interval,
             ),
             gauge: Gauge::new(now),
+            may_scale: rules.may_scale(),
             allowance: Allowance::FULL,
             failures: 0,
             latest: None,

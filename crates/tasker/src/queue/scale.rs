@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use super::due::Due;
 use super::seat::Order;
 use super::{Effects, News, Queue, State};
-use crate::autoscale::{Headcount, Load, Move, Plan, Reason, carry_out, pause_between_looks};
+use crate::autoscale::{
+    Headcount, Load, Move, Plan, Reason, carry_out, is_unneeded, is_worth_watching,
+    pause_between_looks,
+};
 use crate::error::ResizeError;
 use crate::event::DestroyReason;
 use crate::explain::{Change, Outlook};
@@ -82,6 +85,7 @@ impl<R, E> Queue<R, E> {
         state.rules.worker_count = worker_count;
         state.rules.max_worker_count = max_worker_count;
         state.roster.set_max(max_worker_count);
+        state.may_scale = state.rules.may_scale();
         let reason = Reason::Resized { worker_count, max_worker_count };
         let missing = worker_count.saturating_sub(state.headcount().staying());
         if missing > 0 {
@@ -307,7 +311,7 @@ impl<R, E> State<R, E> {
     /// A burst worker that cannot get a resource is not needed when nothing waits.
     fn dismiss_unequipped(&mut self, now: Instant, fx: &mut Effects<R, E>) {
         let count = self.headcount();
-        if !self.lanes.is_empty() || count.failing == 0 || count.staying() <= count.least() {
+        if count.failing == 0 || !is_unneeded(&count) {
             return;
         }
         let from = count.staying();
@@ -339,25 +343,20 @@ impl<R, E> State<R, E> {
         if !self.scales() {
             return;
         }
-        let staying = self.roster.staying();
-        let room = self.roster.live() < self.rules.max_worker_count;
-        let wanting = (!self.lanes.is_empty() && self.roster.idle() == 0)
-            || self.roster.idle() < self.rules.life.min_idle;
-        let (soon, later) = match self.bursts() {
-            true => (wanting && room, staying > self.rules.worker_count && self.has_unneeded()),
-            false => (false, false),
-        };
-        let missing = staying < self.rules.worker_count && room;
-        let waits = self.bursts() && room && !self.lanes.is_empty();
-        let pause = match (soon || missing, later || waits) {
-            (true, _) => self.between_looks,
-            (false, true) => self.interval(),
-            (false, false) => return,
-        };
-        let at = self.last_look.and_then(|last| last.checked_add(pause));
-        let at = match soon || missing {
-            true => at.map_or(now, |at| at.max(now)),
-            false => now.checked_add(pause).unwrap_or(now),
+        if self.tick.is_some_and(|tick| tick.at() <= now) {
+            return;
+        }
+        let count = self.headcount();
+        let waits = !self.lanes.is_empty() && count.idle == 0;
+        let lacks = count.idle < count.min_idle || count.staying() < count.worker_count;
+        let soon = count.room() > 0 && ((self.bursts() && waits) || lacks);
+        let at = if soon {
+            let next = self.last_look.and_then(|last| last.checked_add(self.between_looks));
+            next.map_or(now, |at| at.max(now))
+        } else if self.bursts() && is_worth_watching(&count) {
+            now.checked_add(self.interval()).unwrap_or(now)
+        } else {
+            return;
         };
         match self.tick {
             Some(tick) if tick.at() <= at => return,
@@ -369,10 +368,12 @@ impl<R, E> State<R, E> {
         self.tick = Some(self.appoint(at, Due::Tick, fx));
     }
 
-    /// Whether some worker may be one too many.
-    fn has_unneeded(&self) -> bool {
-        let count = self.headcount();
-        count.staying() > count.least()
+    /// A task has come to a lane or got a resource at once.
+    #[inline]
+    pub(crate) fn note_arrival(&mut self, now: Instant) {
+        if self.may_scale {
+            self.gauge.arrived(now);
+        }
     }
 
     /// A creation has ended.
