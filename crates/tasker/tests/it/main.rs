@@ -33,8 +33,10 @@ mod events; // their order, and what observers may do
 mod expiry; // `start_within`
 mod handles; // to be waited on, polled, asked, or dropped
 mod hard_cases; // cases that were wrong once
+mod policies; // 2, 8: what scaling policies are asked, and what becomes of their plans
 mod properties; // random programs over several threads
 mod reports; // of shutdowns: they add up, with stragglers and without
+mod resizing; // new limits and pauses while a manager runs, and its account of itself
 mod run_task; // a pooled resource, an idle worker's, or a temporary one
 mod stats; // the numbers of one moment
 mod threads; // their names, and that none is left behind
