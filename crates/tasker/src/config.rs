@@ -310,8 +310,9 @@ impl<R, E> Config<R, E> {
     }
 
     /// How long a resource may be idle before it is validated. Default: one second, because what worked a
-    /// second ago nearly always still works, and a ping costs a round trip. Zero validates before every
-    /// use. Without [`validate`](Self::validate) it is an error.
+    /// second ago nearly always still works, and a ping costs a round trip. Zero
+    /// validates whenever it was idle at all; a worker that goes from one task to the next does not ask in
+    /// between. Without [`validate`](Self::validate) it is an error.
     #[must_use]
     pub fn validate_after(mut self, idle: Duration) -> Self {
         self.validate_after = Some(idle);

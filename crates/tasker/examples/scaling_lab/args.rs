@@ -55,10 +55,11 @@ pub(crate) struct Args {
 
     /// How long a resource takes to make
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2")]
+    #[arg(allow_negative_numbers = true)] // so that the parser says what is wrong with one
     pub(crate) creation: Duration,
 
     /// What a creation costs, in resource-seconds [default: 10 times --creation]
-    #[arg(long, value_name = "SECONDS", value_parser = price)]
+    #[arg(long, value_name = "SECONDS", value_parser = price, allow_negative_numbers = true)]
     pub(crate) price: Option<f64>,
 
     /// Where chance begins
@@ -76,7 +77,8 @@ pub(crate) struct Args {
     /// Print the acceptance table: four traces, three seeds, every policy
     #[arg(
         long,
-        conflicts_with_all = ["trace", "trace_csv", "policy", "min", "max", "creation", "price", "seed", "svg"]
+        conflicts_with_all = ["trace", "trace_csv", "policy", "min", "max", "creation", "price"],
+        conflicts_with_all = ["seed", "svg"]
     )]
     pub(crate) acceptance: bool,
 }

@@ -47,12 +47,20 @@ impl ScalingPolicy for StableAndPanic {
     }
 }
 
-/// As Celery's autoscaler: as many workers as there are tasks, and whoever is idle goes at once.
-#[derive(Debug)]
-pub(crate) struct QueueFollower;
+/// As Celery's autoscaler: once a second, as many workers as there are tasks; whoever is idle then goes.
+#[derive(Debug, Default)]
+pub(crate) struct QueueFollower {
+    last: Option<Instant>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
 
 impl ScalingPolicy for QueueFollower {
-    fn plan(&mut self, load: &Load, _now: Instant) -> Plan {
+    fn plan(&mut self, load: &Load, now: Instant) -> Plan {
+        if self.last.is_some_and(|last| now.duration_since(last) < SECOND) {
+            return Plan::hold(load, "not yet");
+        }
+        self.last = Some(now);
         Plan::new(load.in_use + load.queued, "as many as there are tasks")
     }
 }

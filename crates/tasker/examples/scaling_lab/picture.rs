@@ -33,6 +33,7 @@ struct Panel {
     title: &'static str,
     unit: &'static str,
     curves: Vec<(String, RGBColor, Curve)>,
+    has_legend: bool,
 }
 
 /// Draws into the file at `path`.
@@ -44,7 +45,8 @@ pub(crate) fn draw(
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let root = root.titled(title, ("sans-serif", 24))?;
-    let end = played.iter().map(|(_, s)| s.duration.as_secs_f64()).fold(1.0, f64::max);
+    // The legend stands behind the end.
+    let end = 1.13 * played.iter().map(|(_, s)| s.duration.as_secs_f64()).fold(1.0, f64::max);
     for (panel, area) in panels(played).iter().zip(root.split_evenly((4, 1))) {
         panel.draw(&area, 0.0..end)?;
     }
@@ -70,15 +72,13 @@ fn panels(played: &[(&str, Simulation)]) -> [Panel; 4] {
         ],
         _ => of_all(|x| x.ready),
     };
+    let (queue, waits) = (of_all(|x| x.queued as f64), of_all(|x| x.wait.as_secs_f64()));
+    let panel = |title, unit, curves, has_legend| Panel { title, unit, curves, has_legend };
     [
-        Panel { title: "Demand", unit: "Erlang", curves: vec![demand] },
-        Panel { title: "Workers with a resource", unit: "workers", curves: workers },
-        Panel { title: "Queue, its longest", unit: "tasks", curves: of_all(|x| x.queued as f64) },
-        Panel {
-            title: "Wait, the longest that ended",
-            unit: "s",
-            curves: of_all(|x| x.wait.as_secs_f64()),
-        },
+        panel("Demand", "Erlang", vec![demand], false),
+        panel("Workers that have their resource", "workers", workers, true), // in the colours of all below
+        panel("Queue, at its longest in each step", "tasks", queue, false),
+        panel("Longest wait that ended in each step", "seconds", waits, false),
     ]
 }
 
@@ -101,6 +101,7 @@ impl Panel {
         let top = values.fold(0.0, f64::max).max(1e-3) * 1.08;
         let mut chart = ChartBuilder::on(area)
             .caption(self.title, ("sans-serif", 17))
+            .margin_left(12)
             .margin_right(20)
             .x_label_area_size(38)
             .y_label_area_size(64)
@@ -115,14 +116,16 @@ impl Panel {
             .y_labels(5)
             .label_style(("sans-serif", 13))
             .draw()?;
-        // The first is the one that matters: it is drawn last, above the others.
-        for (name, colour, curve) in self.curves.iter().rev() {
+        // The first is the one that matters: it heads the legend, and is drawn last, above the others.
+        for (name, colour, _) in self.curves.iter().filter(|_| self.has_legend) {
             let style = colour.stroke_width(2);
             let legend = move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style);
-            let series = LineSeries::new(curve.iter().copied(), style);
-            chart.draw_series(series)?.label(name).legend(legend);
+            chart.draw_series(LineSeries::new([], style))?.label(name).legend(legend);
         }
-        if self.curves.len() > 1 {
+        for (_, colour, curve) in self.curves.iter().rev() {
+            chart.draw_series(LineSeries::new(curve.iter().copied(), colour.stroke_width(2)))?;
+        }
+        if self.has_legend {
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::UpperRight)

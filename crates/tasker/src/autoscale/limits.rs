@@ -85,7 +85,9 @@ pub(crate) fn pause_between_looks(creation_time: Duration, interval: Duration) -
 /// Whether the policy is to be asked at every interval: tasks wait below the cap, or there are workers
 /// beyond what there has to be.
 pub(crate) fn is_worth_watching(count: &Headcount) -> bool {
-    (count.queued > 0 && count.room() > 0) || count.staying() > count.least()
+    // Not `least`: it falls when somebody becomes idle, and nobody would notice.
+    let kept = count.worker_count.max(count.min_idle);
+    (count.queued > 0 && count.room() > 0) || count.staying() > kept
 }
 
 /// Whether a worker whose creation just failed goes rather than try again: it is a burst worker, and nobody

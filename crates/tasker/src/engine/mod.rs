@@ -122,9 +122,13 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         policy: Box<dyn ScalingPolicy>,
     ) -> Result<(), BuildError<E>> {
         let result = self.try_start(policy);
-        self.queue.built();
         if result.is_err() {
-            let _ = self.begin_kill();
+            let _ = self.begin_kill(); // first, so that nobody makes up for who is missing
+        }
+        let mut fx = Effects::new();
+        self.queue.built(self.clock.now(), &mut fx);
+        self.perform(fx);
+        if result.is_err() {
             self.queue.await_done(None);
             self.crew.join(None);
         }

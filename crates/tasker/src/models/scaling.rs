@@ -69,7 +69,7 @@ fn a_lower_cap_sends_exactly_one_worker_away() {
     loom::model(|| {
         let queue = queue(2, true);
         let seats = [idle_seat(&queue), idle_seat(&queue)];
-        queue.built();
+        queue.built(now(), &mut Effects::new());
         let callers = [caller(&queue), caller(&queue)];
         let mut fx = Effects::new();
         queue.resize(1, 1, now(), &mut fx).unwrap();

@@ -68,6 +68,13 @@ impl<R, E> Queue<R, E> {
         if state.phase != Phase::Running {
             return Welcome::Refused(RejectReason::ShuttingDown);
         }
+        // Where nothing is lent the pool is asked first, by itself: that counts once.
+        let asks_first = may_make == state.rules.lends;
+        if asks_first && state.shelf.reserved() == 0 && state.reserve_dormant > 0 {
+            state.reserve_dormant -= 1;
+            state.reserve_missing += 1;
+            fx.wake(state.steward.as_ref());
+        }
         if !may_make && (state.shelf.reserved() == 0 || state.paused) {
             return Welcome::NothingPooled;
         }
@@ -82,11 +89,6 @@ impl<R, E> Queue<R, E> {
         }
         state.tally.accepted += 1;
         let pooled = state.shelf.reserve().pop_back();
-        if pooled.is_none() && state.reserve_dormant > 0 {
-            state.reserve_dormant -= 1;
-            state.reserve_missing += 1;
-            fx.wake(state.steward.as_ref());
-        }
         if pooled.is_none() && state.rules.lends && state.roster.idle() > 0 {
             return Welcome::Lent(state.take_loan(id, settings, now, fx));
         }
@@ -248,9 +250,10 @@ impl<R, E> Queue<R, E> {
     }
 
     /// The base workers have made what they could: from here on the steward refills the pool.
-    pub(crate) fn built(&self) {
+    pub(crate) fn built(&self, now: Instant, fx: &mut Effects<R, E>) {
         let mut state = self.lock();
         state.built = true;
+        state.watch(now, fx); // `min_idle` may ask for more than the base
         if let Some(steward) = &state.steward {
             steward.unpark();
         }

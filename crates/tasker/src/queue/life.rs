@@ -76,7 +76,8 @@ impl<R, E> State<R, E> {
     /// The time has come to look at a resource's age.
     pub(crate) fn age(&mut self, seat: usize, now: Instant, fx: &mut Effects<R, E>) {
         self.seats[seat].age = None;
-        if self.phase != Phase::Running {
+        // Who is to go when it is free, because its successor is there, does not begin anew instead.
+        if self.phase != Phase::Running || self.seats[seat].parting.is_some() {
             return;
         }
         let life = self.seats[seat].life;
@@ -222,17 +223,19 @@ impl<R, E> State<R, E> {
         self.reserve_watch = at.map(|at| self.appoint(at.max(now + MOMENT), Due::Reserve, fx));
     }
 
-    /// The index of a pooled resource that has to go, and why.
+    /// The index of a pooled resource that has to go, and why. Those that merely age go one after the other:
+    /// while a place is empty they stay.
     pub(crate) fn overdue_in_reserve(&mut self, now: Instant) -> Option<(usize, DestroyReason)> {
         let rules = self.rules.life;
         if self.rules.reserve_size == 0 || rules == LifeRules::default() {
             return None;
         }
-        let spare = self.shelf.reserved() > rules.min_idle;
+        let (spare, full) = (self.shelf.reserved() > rules.min_idle, self.reserve_missing == 0);
         let idle = |since| now.saturating_duration_since(since);
         self.shelf.reserve().iter().enumerate().find_map(|(index, pooled)| {
             match pooled.life.stage(&rules, now) {
-                Stage::Over(reason) | Stage::Aging(reason @ DestroyReason::Expired) => {
+                Stage::Over(reason) => return Some((index, reason)),
+                Stage::Aging(reason @ DestroyReason::Expired) if full => {
                     return Some((index, reason));
                 }
                 Stage::Aging(_) | Stage::Young => {}

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::due::Due;
+use super::life::Parting;
 use super::seat::Order;
 use super::{Effects, News, Queue, State};
 use crate::autoscale::{
@@ -189,7 +190,8 @@ impl<R, E> State<R, E> {
         self.headcount().staying().saturating_sub(limit)
     }
 
-    /// Who is there. A successor under way counts as leaving: the two of them are one worker.
+    /// Who is there. A successor under way counts as leaving, and so does a worker that goes when it is free,
+    /// since its successor is there: the two of them are one worker.
     pub(crate) fn headcount(&self) -> Headcount {
         let (mut creating, mut failing, mut replacing) = (0, 0, 0);
         for condition in [Condition::Creating, Condition::Recovering] {
@@ -206,6 +208,7 @@ impl<R, E> State<R, E> {
                 *kind += 1;
             }
         }
+        let outgoing = self.outgoing();
         Headcount {
             worker_count: self.rules.worker_count,
             max_worker_count: match self.bursts() {
@@ -214,13 +217,24 @@ impl<R, E> State<R, E> {
             },
             min_idle: self.rules.life.min_idle,
             queued: self.lanes.jobs() + self.lanes.claims(),
-            in_use: self.roster.in_use(),
+            in_use: self.roster.in_use() - outgoing,
             idle: self.roster.idle(),
             creating,
             failing,
-            leaving: self.roster.count(Condition::Leaving) + replacing,
+            leaving: self.roster.count(Condition::Leaving) + replacing + outgoing,
             allowance: self.allowance.get(),
         }
+    }
+
+    /// Workers in the middle of something that go when they are free.
+    fn outgoing(&self) -> usize {
+        let life = &self.rules.life;
+        if life.max_lifetime.is_none() && life.max_uses.is_none() {
+            return 0;
+        }
+        let used = [Condition::Busy, Condition::Lent, Condition::Checking];
+        let used = used.into_iter().flat_map(|condition| self.roster.all(condition));
+        used.filter(|seat| matches!(self.seats[*seat].parting, Some(Parting::Leave(_)))).count()
     }
 
     fn load(&mut self, now: Instant) -> Load {

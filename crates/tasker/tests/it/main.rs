@@ -37,7 +37,9 @@ mod policies; // 2, 8: what scaling policies are asked, and what becomes of thei
 mod properties; // random programs over several threads
 mod reports; // of shutdowns: they add up, with stragglers and without
 mod resizing; // new limits and pauses while a manager runs, and its account of itself
+mod resource_life; // how old resources get, how often they are used, and who asks after them
 mod run_task; // a pooled resource, an idle worker's, or a temporary one
+mod simulation; // of scaling policies: its promises hold for wild plans too
 mod stats; // the numbers of one moment
 mod threads; // their names, and that none is left behind
 mod types; // what may go where

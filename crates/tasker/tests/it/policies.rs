@@ -125,7 +125,7 @@ fn a_plan_grows_and_shrinks_the_pool_and_tells_its_reason() {
             seen.wait_for(1, |what| {
                 matches!(what, What::Scaled { from: f, to: t, reason }
                     if *f == from && *t == to && reason.to_string() == words)
-            })
+            });
         };
         said(1, 4, "the test says 4");
         said(4, 2, "the test says 2");
@@ -261,7 +261,7 @@ fn a_policy_may_call_its_manager() {
             if let Some(manager) = self.0.lock().unwrap().take() {
                 assert_eq!(manager.stats().base_workers, load.worker_count);
                 drop(manager.task(|_, _| Ok(())).submit());
-                drop(manager.resize(1, 4));
+                assert_eq!(manager.resize(1, 4), Ok(()));
                 let _ = manager.stop(); // begins it and returns
             }
             Plan::hold(load, "it calls")

@@ -42,7 +42,7 @@ fn fewer_workers_go_at_once_if_idle_and_else_when_they_are_free() {
         gate.open();
         busy.into_iter().for_each(|handle| handle.wait().unwrap());
         seen.wait_for(3, |what| matches!(what, What::WorkerStopped { .. }));
-        assert_eq!(manager.queue_task(|_, res| Ok(res.id() > 0)).unwrap(), true);
+        assert!(manager.queue_task(|_, res| Ok(res.id() > 0)).unwrap());
         assert_eq!(manager.stats().active_workers, 1);
         let idle = |what: &What| {
             matches!(what, What::ResourceDestroyed { reason: DestroyReason::Idle, .. })

@@ -91,7 +91,10 @@ fn shortened(text: &str) -> String {
 
 /// A line that does not read as a task.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("line {line}: {problem}; expected `time, service time` in seconds, such as `12.5, 0.2`{}", quoted(.content))]
+#[error(
+    "line {line}: {problem}; expected `time, service time` in seconds, such as `12.5, 0.2`{}",
+    quoted(.content)
+)]
 pub struct CsvError {
     line: usize,
     content: String,
@@ -112,7 +115,7 @@ impl CsvError {
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 enum Problem {
-    #[error("{0} fields instead of 2")]
+    #[error("2 fields are needed, and there are {0}")]
     Fields(usize),
     #[error("{0} `{1}` is not a number")]
     NoNumber(&'static str, String),
@@ -146,11 +149,11 @@ mod tests {
     #[test]
     fn a_broken_line_is_named_with_its_content_and_what_is_expected() {
         let table = [
-            ("0, 0.2\n1", 2, "1 fields instead of 2"),
-            ("0, 0.2\n\n1, 2, 3", 3, "3 fields instead of 2"),
+            ("0, 0.2\n1", 2, "2 fields are needed, and there are 1"),
+            ("0, 0.2\n\n1, 2, 3", 3, "2 fields are needed, and there are 3"),
             ("0, 0.2\n1, fast", 2, "the service time `fast` is not a number"),
             ("0, 0.2\ntime, service", 2, "the time `time` is not a number"), // a header only at the head
-            ("x1, 0.2, 3", 1, "3 fields instead of 2"),
+            ("x1, 0.2, 3", 1, "2 fields are needed, and there are 3"),
             ("0, -0.2", 1, "the service time `-0.2` is not between"),
             ("inf, 0.2", 1, "the time `inf` is not between"),
             ("NaN, 0.2", 1, "the time `NaN` is not between"),

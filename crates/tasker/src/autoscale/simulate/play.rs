@@ -92,8 +92,9 @@ struct Play<'a, P> {
     trace: &'a Trace,
     policy: P,
     setup: &'a Setup,
-    base: Instant,
     now: Duration,
+    /// What `now` is counted from.
+    base: Instant,
     due: BinaryHeap<Reverse<Due>>,
     serial: u64,
     rng: Rng,
