@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::new(connect)
         .worker_count(2) // # below: always there
         .max_worker_count(8) // + below: they come with a backlog and leave when it is gone
-        .burst_interval(Duration::from_millis(50)) // how often the load is looked at
+        .burst_interval(Duration::from_millis(50)) // how often the policy is asked
         .resource_pool_size(0)
         .observer(Decisions(start));
     let manager = TaskManager::new(config)?;
@@ -62,9 +62,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!(
-        "\nNotice: burst workers come when tasks have piled up for an interval, and leave one by one"
+        "\nNotice: burst workers come while another one would still find work when it is ready, and leave"
     );
-    println!("when they have had nothing to do for ten; base workers stay.\n");
+    println!(
+        "when they were idle for as long as making them costs; base workers stay. In its own words:\n"
+    );
+    println!("{}\n", manager.explain());
     println!("{}", manager.stop()?);
     Ok(())
 }
