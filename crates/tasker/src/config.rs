@@ -292,7 +292,8 @@ impl<R, E> Config<R, E> {
     /// It is called before a resource is used again that was idle for
     /// [`validate_after`](Self::validate_after), and after an attempt that was cancelled or timed out, since
     /// such an attempt may have stopped half-way. A worker's resource is validated on the worker's thread, a
-    /// pooled one on its caller's; a task never sees one that failed.
+    /// pooled one on its caller's; a task never sees one that failed. A `run_task` that finds the pool empty and
+    /// only resources to be validated makes a temporary one.
     ///
     /// ```
     /// use tasker::{Config, TaskManager};

@@ -18,6 +18,7 @@ pub(crate) fn keep_time<R: 'static, E: Send + 'static>(
     let me = Thread::current();
     engine.clock.subscribe(&me);
     engine.queue.keep_time(me);
+    let mut warned = None;
     loop {
         let mut fx = Effects::new();
         let timetable = engine.queue.due(engine.clock.now(), &mut fx);
@@ -25,7 +26,7 @@ pub(crate) fn keep_time<R: 'static, E: Send + 'static>(
         let quiet = fx.is_empty() && !look;
         engine.perform_aside(fx);
         if look {
-            engine.scale(&mut *policy);
+            engine.scale(&mut *policy, &mut warned);
         }
         if !quiet {
             // A callback, an observer or the policy may use up a wake-up that came meanwhile: look again

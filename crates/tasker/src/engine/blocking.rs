@@ -232,6 +232,18 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         }
         pooled.suspect = false;
         let started = self.clock.now();
+        let late = settings
+            .start_within
+            .is_some_and(|limit| started.saturating_duration_since(queued_at) >= limit);
+        if late {
+            let (id, name) = (guest.id, settings.name());
+            let error = TaskError::Expired;
+            let mut fx = Effects::new();
+            self.queue.farewell(guest, error.outcome(), Some((pooled, None)), started, &mut fx);
+            self.perform(fx);
+            self.tell_end(id, name, error.outcome(), None);
+            return Err(error);
+        }
         self.run_as_guest(work, settings, guest, Used::Pooled(pooled), queued_at, started)
     }
 

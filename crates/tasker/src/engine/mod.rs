@@ -191,7 +191,12 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     }
 
     /// Asks the policy and does what it plans.
-    pub(crate) fn scale(self: &Arc<Self>, policy: &mut dyn ScalingPolicy) {
+    /// `warned` is the last plan that was reported as beyond the limits: each is reported once.
+    pub(crate) fn scale(
+        self: &Arc<Self>,
+        policy: &mut dyn ScalingPolicy,
+        warned: &mut Option<usize>,
+    ) {
         let now = self.clock.now();
         let Some(load) = self.queue.load(now) else { return };
         let plan = match on_behalf(self.identity(), || policy.plan(&load, now)) {
@@ -203,7 +208,8 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         };
         let workers = plan.workers;
         let mut fx = Effects::new();
-        if self.queue.carry_out(plan, now, &mut fx) {
+        let excessive = self.queue.carry_out(plan, now, &mut fx);
+        if excessive && warned.replace(workers) != Some(workers) {
             let (least, most) = (load.worker_count, load.max_worker_count);
             self.reporter.log(
                 Level::Warn,

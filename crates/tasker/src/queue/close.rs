@@ -27,6 +27,13 @@ impl<R, E> Queue<R, E> {
             state.undelay(index, now, fx);
         }
         state.floor(now, fx); // what a pause held back
+        // In a pause nobody was hired for those who left.
+        if state.roster.staying() == 0
+            && !state.lanes.is_empty()
+            && let Some((seat, number)) = state.hire()
+        {
+            fx.news.push(News::Hired { seat, number });
+        }
         state.wake_unequipped(fx);
         state.dismiss_if_drained(fx);
         self.check_done(state, now, fx);

@@ -43,15 +43,18 @@ impl<R, E> State<R, E> {
         now: Instant,
         fx: &mut Effects<R, E>,
     ) -> Option<Order<R, E>> {
+        // Who waited for a validation gets what was validated: at rest it might be stale again.
+        let checked = self.roster.condition(seat) == Some(Condition::Checking);
         if let Some(order) = self.parting(seat, now, fx) {
+            if checked {
+                self.floor(now, fx); // the task that it was checked for goes to the next one
+            }
             return Some(order);
         }
         if (self.lanes.is_empty() || self.paused) && self.phase == Phase::Running {
             self.roster.rest(seat, now);
             return None;
         }
-        // Who waited for a validation gets what was validated: at rest it might be stale again.
-        let checked = self.roster.condition(seat) == Some(Condition::Checking);
         loop {
             // At every turn: the last pending task may have expired at the turn before.
             if self.drained() {

@@ -35,7 +35,7 @@ pub(crate) enum Welcome<R> {
     },
     /// From an idle worker.
     Lent(Loan<R>),
-    /// It waits ahead of every lane: tasks are held back, or the idle resources have to be validated.
+    /// It waits ahead of every lane: tasks are held back.
     Claim {
         key: u32,
         id: TaskId,
@@ -79,8 +79,7 @@ impl<R, E> Queue<R, E> {
             return Welcome::NothingPooled;
         }
         let id = state.next_id();
-        let unsure = state.shelf.reserved() == 0 && state.roster.idle() > 0 && state.is_stale(now);
-        if state.rules.lends && (state.paused || unsure) {
+        if state.rules.lends && state.paused {
             let claim = Claim::new(id, settings, URGENT, now);
             let until = claim.until();
             let key = state.claim(claim);
@@ -89,7 +88,9 @@ impl<R, E> Queue<R, E> {
         }
         state.tally.accepted += 1;
         let pooled = state.shelf.reserve().pop_back();
-        if pooled.is_none() && state.rules.lends && state.roster.idle() > 0 {
+        // A resource that has to be validated first is none to take at once.
+        let idle = state.roster.idle() > 0 && !state.is_stale(now);
+        if pooled.is_none() && state.rules.lends && idle {
             return Welcome::Lent(state.take_loan(id, settings, now, fx));
         }
         let token = match &pooled {
@@ -349,6 +350,9 @@ impl<R, E> super::State<R, E> {
         let at = settings.timeout.and_then(|limit| now.checked_add(limit));
         let timeout = at.map(|at| self.appoint(at, Due::GuestTimeout(key), fx));
         if let Some(running) = self.guests.get_mut(key) {
+            if let Some(before) = running.timeout.take() {
+                self.agenda.remove(before); // of a pooled resource that was not sound
+            }
             running.timeout = timeout;
             running.started = Some(now);
         }

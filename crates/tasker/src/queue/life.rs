@@ -20,10 +20,11 @@ pub(crate) enum Parting {
 
 impl<R, E> Queue<R, E> {
     /// A worker found its resource not sound: it is going to replace it.
-    pub(crate) fn condemn(&self, seat: usize) {
+    pub(crate) fn condemn(&self, seat: usize, now: Instant, fx: &mut Effects<R, E>) {
         let mut state = self.lock();
         state.roster.set(seat, Condition::Recovering);
         state.forget_age(seat);
+        state.floor(now, fx); // the task that it was checked for goes to the next one
     }
 }
 
@@ -60,7 +61,7 @@ impl<R, E> State<R, E> {
         self.forget_age(seat);
         if let Some(old) = self.seats[seat].predecessor.take() {
             self.seats[old].successor = None;
-            let again = now.checked_add(self.rules.burst_interval);
+            let again = now.checked_add(self.interval());
             if self.seats[old].age.is_none() {
                 self.look_at_age(old, again, fx);
             }

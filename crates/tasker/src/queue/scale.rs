@@ -49,7 +49,8 @@ impl<R, E> Queue<R, E> {
         let excessive = plan.workers > count.max_worker_count.max(staying)
             || plan.workers < count.worker_count.min(staying);
         state.latest = Some(plan.reason.clone());
-        match carry_out(plan.workers, &count) {
+        let planned = carry_out(plan.workers, &count);
+        match planned {
             Move::Hold => {
                 state.dismiss_tired(&count, now, fx);
                 state.dismiss_unequipped(now, fx);
@@ -60,7 +61,11 @@ impl<R, E> Queue<R, E> {
             }
             Move::Dismiss(workers) => state.shrink(workers, plan.reason, now, fx),
         }
-        state.watch(now, fx);
+        if planned == Move::Hold && count.staying() >= count.worker_count {
+            state.watch_calmly(now, fx);
+        } else {
+            state.watch(now, fx);
+        }
         excessive
     }
 
@@ -177,7 +182,7 @@ impl<R, E> State<R, E> {
         !self.rules.burst_interval.is_zero()
     }
 
-    fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         if self.bursts() { self.rules.burst_interval } else { FALLBACK }
     }
 
@@ -368,7 +373,8 @@ impl<R, E> State<R, E> {
             let next = self.last_look.and_then(|last| last.checked_add(self.between_looks));
             next.map_or(now, |at| at.max(now))
         } else if self.bursts() && is_worth_watching(&count) {
-            now.checked_add(self.interval()).unwrap_or(now)
+            let Some(at) = now.checked_add(self.interval()) else { return };
+            at
         } else {
             return;
         };
@@ -380,6 +386,19 @@ impl<R, E> State<R, E> {
             None => {}
         }
         self.tick = Some(self.appoint(at, Due::Tick, fx));
+    }
+
+    /// After a look that changed nothing the next one waits for an interval, unless a task comes.
+    fn watch_calmly(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        let count = self.headcount();
+        let lacks = count.idle < count.min_idle && count.room() > 0;
+        if self.tick.is_none()
+            && self.bursts()
+            && (lacks || is_worth_watching(&count))
+            && let Some(at) = now.checked_add(self.interval())
+        {
+            self.tick = Some(self.appoint(at, Due::Tick, fx));
+        }
     }
 
     /// A task has come to a lane or got a resource at once.

@@ -172,6 +172,7 @@ impl<R, E> Queue<R, E> {
         state.roster.set(seat, Condition::Busy);
         state.seats[seat].creating_since = None;
         state.begin_life(seat, draw, now, fx);
+        state.watch(now, fx);
         let seat = &mut state.seats[seat];
         seat.order = None; // whatever was said to the worker without a resource is moot
         seat.token = CancelToken::new();
@@ -184,8 +185,12 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
         let told = matches!(state.seats[seat].order, Some(Order::Leave(_)));
-        let surplus = state.shrinking && state.phase == Phase::Running && state.surplus() > 0;
-        let leaves = state.drained() || told || surplus;
+        let successor = state.seats[seat].predecessor.is_some();
+        let many = match successor {
+            true => state.roster.staying() > state.rules.max_worker_count,
+            false => state.surplus() > 0,
+        };
+        let leaves = state.drained() || told || (many && state.phase == Phase::Running);
         if leaves {
             state.roster.set(seat, Condition::Leaving);
         } else {

@@ -188,7 +188,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let now = if brief { finished } else { engine.clock.now() };
         let Verdict { condemned, suspect, .. } = settlement.verdict;
         if suspect && !self.is_sound() {
-            self.engine.queue.condemn(self.seat);
+            self.condemn();
             return (Some(DestroyReason::Invalid), now);
         }
         (condemned, now)
@@ -201,8 +201,14 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     }
 
     fn replace_unsound(&mut self) {
-        self.engine.queue.condemn(self.seat);
+        self.condemn();
         self.replace(DestroyReason::Invalid);
+    }
+
+    fn condemn(&self) {
+        let mut fx = Effects::new();
+        self.engine.queue.condemn(self.seat, self.engine.clock.now(), &mut fx);
+        self.engine.perform(fx);
     }
 
     fn replace(&mut self, reason: DestroyReason) {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -20,7 +20,8 @@ use tasker::{
 
 use crate::support::{
     Busy, Fault, Gate, Kit, LIMIT, Manager, Recorder, Reluctant, Res, What, assert_adds_up,
-    assert_complete, begin_stop, eventually, on_every_door, on_every_manager, report_of, within,
+    assert_complete, begin_stop, eventually, on_every_door, on_every_manager, pass, report_of,
+    within,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -1110,4 +1111,83 @@ fn random_crowds_are_served_and_sent_home_without_loss() {
         let round = catch_unwind(|| within(Duration::from_secs(30), move || play_round(seed)));
         assert!(round.is_ok(), "the round of seed {seed} fails, see above");
     }
+}
+
+// Promises 1 and 9: of two workers whose resources had to be validated, one was told to for the one task that
+// waited. When its resource was not sound and no other could be made, the task waited although the second
+// worker was idle; a stop never ended.
+#[test]
+fn a_task_is_not_stranded_by_the_resource_that_was_validated_for_it() {
+    within(LIMIT, || {
+        let (calls, checks) = (AtomicU64::new(0), AtomicU64::new(0));
+        let create = move || match calls.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => Ok(()),
+            _ => Err(Fault::Create),
+        };
+        let config = Config::<(), Fault>::new(create)
+            .worker_count(2)
+            .max_worker_count(2)
+            .resource_pool_size(0)
+            .validate(move |()| checks.fetch_add(1, Ordering::SeqCst) > 0)
+            .validate_after(Duration::ZERO);
+        let manager = TaskManager::new(config).unwrap();
+        manager.task(|_, _| Ok(())).submit().wait().unwrap();
+        manager.stop().unwrap();
+    });
+}
+
+// An endless interval was added to the present, found too large, and taken for no time at all: the
+// timekeeper asked the policy without a pause.
+#[test]
+fn an_endless_interval_asks_nobody_again() {
+    struct Asked(Arc<AtomicU64>);
+    impl tasker::autoscale::ScalingPolicy for Asked {
+        fn plan(
+            &mut self,
+            load: &tasker::autoscale::Load,
+            _: std::time::Instant,
+        ) -> tasker::autoscale::Plan {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            tasker::autoscale::Plan::hold(load, "it holds")
+        }
+    }
+    within(LIMIT, || {
+        let (kit, asked) = (Kit::new(), Arc::new(AtomicU64::new(0)));
+        let config = kit.config(1).max_worker_count(2).burst_interval(Duration::MAX);
+        let clock = ManualClock::new();
+        let manager =
+            TaskManager::new(config.scaling(Asked(Arc::clone(&asked))).clock(clock.clone()));
+        let manager = manager.unwrap();
+        let busy = Busy::with(&manager, 1);
+        let waiting = manager.task(|_, _| Ok(())).submit();
+        for _ in 0..100 {
+            pass(&manager, &clock, Duration::from_millis(1));
+        }
+        let asked = asked.load(Ordering::SeqCst);
+        busy.release();
+        waiting.wait().unwrap();
+        manager.stop().unwrap();
+        assert!(asked <= 110, "{asked} times: once a millisecond at most, for tasks that came");
+    });
+}
+
+// A pooled resource that was not sound left its task's timeout behind, which later hit another task.
+#[test]
+fn a_timeout_of_one_run_task_does_not_hit_the_next() {
+    within(LIMIT, || {
+        let (kit, clock) = (Kit::new(), ManualClock::new());
+        let checks = AtomicU64::new(0);
+        let config = kit.config(1).resource_pool_size(1);
+        let config = config.validate(move |_| checks.fetch_add(1, Ordering::SeqCst) > 0);
+        let config = config.validate_after(Duration::ZERO).clock(clock.clone());
+        let manager = TaskManager::new(config).unwrap();
+        let second = Duration::from_secs(1);
+        manager.task_once(|_, _| Ok(())).timeout(second).run_now().unwrap();
+        let cancelled = manager.run_task(|cx, _| {
+            clock.advance(second * 2);
+            Ok(cx.token().wait_timeout(Duration::from_millis(50)) || cx.is_cancelled())
+        });
+        assert!(!cancelled.unwrap());
+        manager.stop().unwrap();
+    });
 }

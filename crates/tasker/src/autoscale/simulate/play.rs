@@ -475,7 +475,8 @@ impl<'a, P: ScalingPolicy> Play<'a, P> {
         simulation.peak = simulation.peak.max(there);
         simulation.cap_violations += u64::from(there > count.max_worker_count);
         simulation.base_violations += u64::from(count.staying() < count.worker_count);
-        simulation.deserted += u64::from(count.is_deserted());
+        // Where the cap is full of resources that are being destroyed nobody can be hired.
+        simulation.deserted += u64::from(count.is_deserted() && count.room() > 0);
     }
 
     fn finish(mut self) -> Simulation {
