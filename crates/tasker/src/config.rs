@@ -216,7 +216,8 @@ impl<R, E> Config<R, E> {
     /// together do not expire together. Where the cap has room, one more worker makes it while the old
     /// resource still serves, and the old one goes when the new one is ready, at the latest at the full age.
     /// Where it has none, the old one is destroyed first. A task that runs is never interrupted: its
-    /// resource goes afterwards. Pooled resources are replaced in the pool, one after the other.
+    /// resource goes afterwards. Pooled resources are replaced in the pool, one after the
+    /// other as long as none of them has reached the full age.
     ///
     /// ```
     /// use std::time::Duration;

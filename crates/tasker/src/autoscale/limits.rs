@@ -39,6 +39,14 @@ impl Headcount {
         least.min(self.max_worker_count)
     }
 
+    /// How many idle workers may go: a worker whose resource is still being made, perhaps for ever, makes up
+    /// for none that has one.
+    pub(crate) fn dismissible(&self) -> usize {
+        let ready = self.in_use + self.idle;
+        let spare = ready.saturating_sub(self.least());
+        spare.min(self.idle.saturating_sub(self.min_idle))
+    }
+
     /// Nobody has or makes a resource, or waits to try again, and tasks wait.
     pub(crate) fn is_deserted(&self) -> bool {
         self.queued > 0 && self.staying() == 0
@@ -69,7 +77,7 @@ pub(crate) fn carry_out(workers: usize, count: &Headcount) -> Move {
             workers => Move::Hire(workers),
         }
     } else {
-        let unneeded = (staying - wanted).min(count.idle.saturating_sub(count.min_idle));
+        let unneeded = (staying - wanted).min(count.dismissible());
         if unneeded == 0 { Move::Hold } else { Move::Dismiss(unneeded) }
     }
 }
@@ -159,6 +167,9 @@ mod tests {
             (0, resting, Move::Dismiss(3)),
             (4, resting, Move::Dismiss(1)),
             (2, Headcount { in_use: 4, idle: 1, ..BUSY }, Move::Dismiss(1)),
+            // Who is making a resource makes up for nobody who has one.
+            (2, Headcount { in_use: 0, idle: 2, creating: 3, ..BUSY }, Move::Hold),
+            (2, Headcount { in_use: 0, idle: 3, failing: 3, ..BUSY }, Move::Dismiss(1)),
         ];
         for (workers, count, expected) in table {
             assert_eq!(carry_out(workers, &count), expected, "{workers} of {count:?}");

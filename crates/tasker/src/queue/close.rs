@@ -142,7 +142,10 @@ impl<R, E> Queue<R, E> {
 impl<R, E> State<R, E> {
     fn enter(&mut self, phase: Phase, now: Instant, fx: &mut Effects<R, E>) {
         self.phase = phase;
-        self.paused = false;
+        if std::mem::take(&mut self.paused) {
+            let sequence = self.next_sequence();
+            fx.news.push(News::Paused { sequence, paused: false });
+        }
         self.began.get_or_insert(now);
         let sequence = self.next_sequence();
         fx.news.push(News::Phase { sequence, phase });

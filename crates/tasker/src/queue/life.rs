@@ -153,7 +153,7 @@ impl<R, E> State<R, E> {
         let mut parting = self.seats[seat].parting;
         if self.shrinking {
             self.shrinking = self.surplus() > 0;
-            if self.shrinking {
+            if self.shrinking && self.ready_surplus() > 0 {
                 parting = Some(Parting::Leave(DestroyReason::Idle));
             }
         }

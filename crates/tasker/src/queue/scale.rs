@@ -97,11 +97,14 @@ impl<R, E> Queue<R, E> {
         if missing > 0 {
             state.grow(missing, reason, now, fx);
         } else if state.surplus() > 0 {
+            // Those who have no resource go first, then as many as have one and are too many: a resource
+            // that is still being made makes up for none. Who is busy follows when it is free.
             state.shrinking = true;
-            let idle = state.surplus().min(state.roster.idle());
-            state.shrink(idle, reason, now, fx);
-            let unequipped = state.surplus();
-            state.dismiss_waiting_to_retry(unequipped, fx);
+            let (from, surplus) = (state.headcount().staying(), state.surplus());
+            state.scaled(from, from - surplus, reason, now, fx);
+            state.dismiss_waiting_to_retry(surplus, fx);
+            let idle = state.ready_surplus();
+            state.send_away(idle, fx);
         }
         state.watch(now, fx);
         Ok(())
@@ -188,11 +191,14 @@ impl<R, E> State<R, E> {
 
     /// Workers beyond what there should be, after a resize.
     pub(crate) fn surplus(&self) -> usize {
-        let limit = match self.bursts() {
-            true => self.rules.max_worker_count,
-            false => self.rules.worker_count,
-        };
-        self.headcount().staying().saturating_sub(limit)
+        let count = self.headcount();
+        count.staying().saturating_sub(count.max_worker_count)
+    }
+
+    /// The same among those who have a resource.
+    pub(crate) fn ready_surplus(&self) -> usize {
+        let count = self.headcount();
+        (count.in_use + count.idle).saturating_sub(count.max_worker_count)
     }
 
     /// Who is there. A successor under way counts as leaving, and so does a worker that goes when it is free,
@@ -299,6 +305,14 @@ impl<R, E> State<R, E> {
     /// Sends idle workers away, the coldest first.
     fn shrink(&mut self, workers: usize, reason: Reason, now: Instant, fx: &mut Effects<R, E>) {
         let from = self.headcount().staying();
+        let gone = self.send_away(workers, fx);
+        if gone > 0 {
+            self.scaled(from, from - gone, reason, now, fx);
+        }
+    }
+
+    /// As [`shrink`](Self::shrink), told by somebody else; how many went.
+    fn send_away(&mut self, workers: usize, fx: &mut Effects<R, E>) -> usize {
         let mut gone = 0;
         while gone < workers
             && let Some(seat) = self.roster.dismiss_coldest()
@@ -307,9 +321,7 @@ impl<R, E> State<R, E> {
             self.forget_age(seat);
             self.order(seat, Order::Leave(DestroyReason::Idle), fx);
         }
-        if gone > 0 {
-            self.scaled(from, from - gone, reason, now, fx);
-        }
+        gone
     }
 
     /// Sends burst workers away that were idle for longer than was allowed, whatever the policy says.
@@ -317,8 +329,7 @@ impl<R, E> State<R, E> {
         let Some(limit) = self.rules.life.idle_timeout else { return };
         let idle = |since| now.saturating_duration_since(since);
         let tired = self.roster.idle_since().take_while(|since| idle(*since) >= limit).count();
-        let spare = count.staying().saturating_sub(count.least());
-        let workers = tired.min(spare).min(count.idle.saturating_sub(count.min_idle));
+        let workers = tired.min(count.dismissible());
         let longest = self.roster.idle_since().next().map(idle);
         if workers > 0
             && let Some(idle_for) = longest

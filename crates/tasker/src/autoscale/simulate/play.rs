@@ -334,6 +334,9 @@ impl<'a, P: ScalingPolicy> Play<'a, P> {
     fn is_gone(&mut self, worker: usize) {
         self.sit(worker, Seat::Free);
         self.free.push(worker);
+        if self.headcount().is_deserted() {
+            self.look(); // a seat is free again, and somebody waits for it
+        }
     }
 
     /// The only place where a worker's condition changes, so that the counts are right.

@@ -219,6 +219,11 @@ impl Kit {
         assert!(!failed, "it did not come to that in {LIMIT:?}: {counts:?}");
     }
 
+    /// Whether the resource of that number went to `on_destroy`.
+    pub(crate) fn is_gone(&self, id: u64) -> bool {
+        self.lock().gone.contains(&id)
+    }
+
     /// How many hold the kit or a resource of it: one, when a manager is gone without a trace.
     pub(crate) fn holders(&self) -> usize {
         Arc::strong_count(&self.0)
