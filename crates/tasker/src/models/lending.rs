@@ -24,6 +24,11 @@ pub(super) fn idle_seat(queue: &Queue<u32, ()>) -> usize {
 
 /// A blocking call: gets a resource, waiting if it must, uses it, gives it back.
 pub(super) fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
+    call_and(queue, went, || {})
+}
+
+/// As [`call`], with something to do while the resource is in use.
+pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnce()) -> bool {
     let settings = Settings::default();
     let mut fx = Effects::new();
     let borrowed = queue.borrow(&settings, false, now(), 0, &mut fx);
@@ -37,6 +42,7 @@ pub(super) fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
         Borrowed::Refused(_) => return false,
     };
     *loan.lease.resource += 1;
+    meanwhile();
     let case = Case { went, cancelled: None, may_run_again: false, attempt: 1, max_retries: 0 };
     let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
     let mut fx = Effects::new();

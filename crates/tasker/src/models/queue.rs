@@ -15,6 +15,11 @@ use crate::worker::settle::{Case, Went};
 
 /// A worker without its hooks: takes orders until it is told to leave.
 pub(super) fn work(queue: &Queue<u32, ()>, seat: usize) {
+    work_and(queue, seat, || {});
+}
+
+/// As [`work`]; each resource that it is told to check is sound, which it says by `checked`.
+pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) {
     queue.sit_down(seat);
     let mut fx = Effects::new();
     let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
@@ -49,7 +54,7 @@ pub(super) fn work(queue: &Queue<u32, ()>, seat: usize) {
                 perform(fx);
                 settled.job.unwrap().finish(Ok(()));
             }
-            Order::Check => {} // it is sound
+            Order::Check => checked(),
             Order::Replace(_) => unreachable!("no task of the model condemns its resource"),
             Order::Leave(_) => break,
         }

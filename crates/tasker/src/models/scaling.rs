@@ -1,12 +1,13 @@
 //! Pauses, new limits, successions and validations lose no caller and send nobody away twice.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loom::thread;
 
-use super::lending::{call, idle_seat};
-use super::queue::{submit, work};
+use super::lending::{call, call_and, idle_seat};
+use super::queue::{submit, work, work_and};
 use super::{Condition, Counted, now, perform, queue, queue_with};
 use crate::event::DestroyReason;
 use crate::queue::{Effects, News, Order, Queue};
@@ -38,6 +39,29 @@ fn a_pause_holds_callers_back_and_loses_none() {
             assert!(caller.join().unwrap());
         }
         assert_eq!(queue.condition_for_model(seat), Condition::Idle);
+    });
+}
+
+// Promise 4, and Q13: who comes in a pause starts after it, also when another brings its resource back meanwhile.
+#[test]
+fn nobody_starts_in_a_pause() {
+    loom::model(|| {
+        let queue = queue(1, true);
+        idle_seat(&queue);
+        let before = caller(&queue);
+        pause(&queue, true);
+        // std's: they are what the model checks, not what it explores.
+        let resumed = Arc::new(AtomicBool::new(false));
+        let during = {
+            let (queue, resumed) = (Arc::clone(&queue), Arc::clone(&resumed));
+            thread::spawn(move || {
+                call_and(&queue, Went::Well, || assert!(resumed.load(Ordering::SeqCst)))
+            })
+        };
+        thread::yield_now();
+        resumed.store(true, Ordering::SeqCst);
+        pause(&queue, false);
+        assert!(before.join().unwrap() && during.join().unwrap());
     });
 }
 
@@ -103,6 +127,7 @@ fn a_successor_takes_over_once() {
         let mut fx = Effects::new();
         let token = queue.equipped(new, Duration::ZERO, 0.0, now(), &mut fx);
         perform(fx);
+        assert!(!queue.is_linked_for_model(old) && !queue.is_linked_for_model(new));
         queue.rest_for_model(new, Lease::new(0, token), now());
         assert!(caller.join().unwrap());
         assert_eq!(queue.condition_for_model(old), Condition::Leaving);
@@ -114,24 +139,68 @@ fn a_successor_takes_over_once() {
     });
 }
 
-// Promise 1: a caller that finds only resources to be validated gets one when that is done.
+// Promise 1: a caller that finds only resources to be validated gets one when that is done, and not before.
 #[test]
 fn a_caller_gets_the_resource_that_was_validated_for_it() {
     loom::model(|| {
         let life = LifeRules { validate_after: Some(Duration::ZERO), ..LifeRules::default() };
         let queue = queue_with(1, 1, true, life);
         let (seat, _) = queue.hire().unwrap();
+        let checks = Arc::new(AtomicUsize::new(0));
         let worker = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || work(&queue, seat))
+            let (queue, checks) = (Arc::clone(&queue), Arc::clone(&checks));
+            let checked = move || {
+                checks.fetch_add(1, Ordering::SeqCst);
+            };
+            thread::spawn(move || work_and(&queue, seat, checked))
         };
-        let caller = caller(&queue);
-        assert!(call(&queue, Went::Well));
-        assert!(caller.join().unwrap());
+        let used = Arc::new(AtomicUsize::new(0));
+        let call = |queue: &Queue<u32, ()>, used: &AtomicUsize, checks: &AtomicUsize| {
+            call_and(queue, Went::Well, || {
+                let uses = used.fetch_add(1, Ordering::SeqCst) + 1;
+                assert!(checks.load(Ordering::SeqCst) >= uses, "used without a check");
+            })
+        };
+        let other = {
+            let (queue, used, checks) =
+                (Arc::clone(&queue), Arc::clone(&used), Arc::clone(&checks));
+            thread::spawn(move || call(&queue, &used, &checks))
+        };
+        assert!(call(&queue, &used, &checks));
+        assert!(other.join().unwrap());
         let mut fx = Effects::new();
         queue.begin_stop(now(), &mut fx).unwrap();
         perform(fx);
         queue.await_done(None);
         worker.join().unwrap();
+    });
+}
+
+// Promises 1 and 9, and Q14: of two stale resources one is checked for the task; it is not sound, and no other can
+// be made. The second one is checked then.
+#[test]
+fn a_failed_check_passes_its_task_on() {
+    loom::model(|| {
+        let life = LifeRules { validate_after: Some(Duration::ZERO), ..LifeRules::default() };
+        let queue = queue_with(2, 2, true, life);
+        let seats = [idle_seat(&queue), idle_seat(&queue)];
+        let caller = caller(&queue);
+        // The workers are played by hand: whoever is told first finds its resource unsound.
+        let mut found = 0;
+        while found < 2 {
+            for seat in seats {
+                let Some((order, lease)) = queue.order_for_model(seat) else { continue };
+                assert!(matches!(order, Order::Check));
+                found += 1;
+                let mut fx = Effects::new();
+                match found {
+                    1 => queue.condemn(seat, now(), &mut fx),
+                    _ => queue.rest_for_model(seat, lease.unwrap(), now()),
+                }
+                perform(fx);
+            }
+            thread::yield_now();
+        }
+        assert!(caller.join().unwrap());
     });
 }

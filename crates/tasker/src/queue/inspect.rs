@@ -30,6 +30,12 @@ impl<R, E> Queue<R, E> {
         Some((order, lease))
     }
 
+    /// Whether a link of a succession stands at a seat.
+    pub(crate) fn is_linked_for_model(&self, seat: usize) -> bool {
+        let state = self.lock();
+        state.seats[seat].successor.is_some() || state.seats[seat].predecessor.is_some()
+    }
+
     pub(crate) fn condition_for_model(&self, seat: usize) -> Condition {
         let state = self.lock();
         let all = [
