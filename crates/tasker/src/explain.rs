@@ -7,7 +7,8 @@ use crate::autoscale::{Headcount, Reason, Short};
 use crate::shutdown::Phase;
 
 /// What [`TaskManager::explain`](crate::TaskManager::explain) answers: in words by `to_string`, in numbers
-/// by its fields. One consistent look under one lock.
+/// by its fields. One consistent look under one lock, but for the text of the last error, which is the user's code
+/// and printed after it.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {

@@ -141,6 +141,9 @@ impl<R: 'static, E: Send + 'static, K: Work<R, E>> Task<'_, R, E, K> {
     /// that is made for it and destroyed afterwards. It has one attempt. Use it for what is urgent and
     /// short; it does not respect the cap on workers.
     ///
+    /// An idle worker's resource that has to be validated first is passed over. While the manager is
+    /// [paused](crate::TaskManager::pause) the task waits, ahead of every lane, for a worker.
+    ///
     /// # Errors
     ///
     /// As [`run`](Self::run); [`TaskError::CreateFailed`] if no resource could be made.

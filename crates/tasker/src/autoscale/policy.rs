@@ -17,7 +17,8 @@ use super::Load;
 ///
 /// Whatever it plans, the manager keeps `worker_count ≤ workers ≤ max_worker_count`, dismisses idle
 /// workers only, and starts a creation when tasks wait and nobody has or makes a resource. A plan beyond
-/// these limits is cut to them and logged as a warning; a panic is caught, logged, and changes nothing.
+/// these limits is cut to them and logged as a warning, once while it stays the same; a panic is caught,
+/// logged, and changes nothing.
 ///
 /// ```
 /// use std::time::Instant;

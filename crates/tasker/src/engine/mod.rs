@@ -190,8 +190,8 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         discard_for(self.identity(), before);
     }
 
-    /// Asks the policy and does what it plans.
-    /// `warned` is the last plan that was reported as beyond the limits: each is reported once.
+    /// Asks the policy and does what it plans. `warned` is the last plan that was reported as beyond the
+    /// limits: each is reported once.
     pub(crate) fn scale(
         self: &Arc<Self>,
         policy: &mut dyn ScalingPolicy,

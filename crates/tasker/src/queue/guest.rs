@@ -12,7 +12,7 @@ use crate::error::RejectReason;
 use crate::event::DestroyReason;
 use crate::outcome::Outcome;
 use crate::resource::lending::{Lease, Pooled};
-use crate::resource::life::{Life, Stage};
+use crate::resource::life::Life;
 use crate::shutdown::Phase;
 use crate::sync::{Thread, park};
 use crate::task::{Settings, TaskId};
@@ -55,7 +55,8 @@ pub(crate) enum Chore<R> {
 }
 
 impl<R, E> Queue<R, E> {
-    /// Lets a `run_task` in. It waits for nobody but in a pause. With `may_make` it need not be content with the pool.
+    /// Lets a `run_task` in, which waits for nobody except in a pause. With `may_make` it need not be content
+    /// with the pool.
     pub(crate) fn welcome(
         &self,
         settings: &Settings,
@@ -196,13 +197,7 @@ impl<R, E> Queue<R, E> {
                     lease.token = CancelToken::new();
                 }
                 pooled.since = now;
-                let over = match pooled.life.stage(&state.rules.life, now) {
-                    Stage::Over(reason) | Stage::Aging(reason @ DestroyReason::Expired) => {
-                        Some(reason)
-                    }
-                    Stage::Aging(_) | Stage::Young => None,
-                };
-                match condemned.or(over) {
+                match condemned.or_else(|| state.pooled_for_too_long(&pooled.life, now)) {
                     Some(reason) => {
                         state.shelf.condemned().push((pooled.lease, reason));
                         fx.wake(state.steward.as_ref());

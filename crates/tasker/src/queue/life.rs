@@ -163,7 +163,7 @@ impl<R, E> State<R, E> {
                     parting = Some(Parting::Leave(reason));
                 }
                 Stage::Over(reason) => parting = Some(Parting::Replace(reason)),
-                Stage::Aging(DestroyReason::MaxUses) if self.seats[seat].successor.is_none() => {
+                Stage::Aging(DestroyReason::MaxUses) if self.lacks_successor(seat) => {
                     // The timekeeper starts the successor's thread: whoever brings a resource back may
                     // be a caller that has better things to do.
                     if let Some(age) = self.seats[seat].age.take() {
@@ -181,6 +181,11 @@ impl<R, E> State<R, E> {
         self.forget_age(seat);
         self.roster.set(seat, condition);
         Some(order)
+    }
+
+    /// Whether somebody could be hired to take over from a worker, and nobody is.
+    fn lacks_successor(&self, seat: usize) -> bool {
+        self.seats[seat].successor.is_none() && self.roster.live() < self.rules.max_worker_count
     }
 
     /// Whether the idle resource that was used last has been idle for so long that it must be validated;
@@ -212,7 +217,7 @@ impl<R, E> State<R, E> {
         }
         let spare = self.shelf.reserved() > rules.min_idle;
         let timeout = rules.idle_timeout.filter(|_| spare);
-        let times = self.shelf.reserve().iter().flat_map(|pooled| {
+        let times = self.shelf.pooled().flat_map(|pooled| {
             let idle = timeout.and_then(|limit| pooled.since.checked_add(limit));
             [idle, pooled.life.next_at(now)]
         });
@@ -224,22 +229,29 @@ impl<R, E> State<R, E> {
         self.reserve_watch = at.map(|at| self.appoint(at.max(now + MOMENT), Due::Reserve, fx));
     }
 
-    /// The index of a pooled resource that has to go, and why. Those that merely age go one after the other:
-    /// while a place is empty they stay.
-    pub(crate) fn overdue_in_reserve(&mut self, now: Instant) -> Option<(usize, DestroyReason)> {
+    /// Why a pooled resource has to go that nobody uses, if its life is over. Those that merely age go one
+    /// after the other: while a place is empty they stay.
+    pub(crate) fn pooled_for_too_long(&self, life: &Life, now: Instant) -> Option<DestroyReason> {
+        match life.stage(&self.rules.life, now) {
+            Stage::Over(reason) => Some(reason),
+            Stage::Aging(reason @ DestroyReason::Expired) if self.reserve_missing == 0 => {
+                Some(reason)
+            }
+            Stage::Aging(_) | Stage::Young => None,
+        }
+    }
+
+    /// The index of a pooled resource that has to go, and why.
+    pub(crate) fn overdue_in_reserve(&self, now: Instant) -> Option<(usize, DestroyReason)> {
         let rules = self.rules.life;
         if self.rules.reserve_size == 0 || rules == LifeRules::default() {
             return None;
         }
-        let (spare, full) = (self.shelf.reserved() > rules.min_idle, self.reserve_missing == 0);
+        let spare = self.shelf.reserved() > rules.min_idle;
         let idle = |since| now.saturating_duration_since(since);
-        self.shelf.reserve().iter().enumerate().find_map(|(index, pooled)| {
-            match pooled.life.stage(&rules, now) {
-                Stage::Over(reason) => return Some((index, reason)),
-                Stage::Aging(reason @ DestroyReason::Expired) if full => {
-                    return Some((index, reason));
-                }
-                Stage::Aging(_) | Stage::Young => {}
+        self.shelf.pooled().enumerate().find_map(|(index, pooled)| {
+            if let Some(reason) = self.pooled_for_too_long(&pooled.life, now) {
+                return Some((index, reason));
             }
             let tired = rules.idle_timeout.is_some_and(|limit| idle(pooled.since) >= limit);
             (tired && spare).then_some((index, DestroyReason::Idle))

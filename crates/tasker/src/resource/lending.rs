@@ -1,6 +1,6 @@
 //! The shelf: where resources lie while nobody uses them, so that a blocking caller can borrow one.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::time::Instant;
 
 use super::life::Life;
@@ -41,6 +41,8 @@ pub(crate) trait Shelf<R>: Send {
     fn take(&mut self, seat: usize) -> Option<Lease<R>>;
     /// The pool behind `run_task`; the one used last at the back.
     fn reserve(&mut self) -> &mut VecDeque<Pooled<R>>;
+    /// The same, to look at.
+    fn pooled(&self) -> vec_deque::Iter<'_, Pooled<R>>;
     /// What has been condemned and waits for its destruction.
     fn condemned(&mut self) -> &mut Vec<(Lease<R>, DestroyReason)>;
     /// How many resources lie in the pool.
@@ -77,6 +79,10 @@ impl<R: Send> Shelf<R> for Shared<R> {
         &mut self.reserve
     }
 
+    fn pooled(&self) -> vec_deque::Iter<'_, Pooled<R>> {
+        self.reserve.iter()
+    }
+
     fn condemned(&mut self) -> &mut Vec<(Lease<R>, DestroyReason)> {
         &mut self.condemned
     }
@@ -99,6 +105,10 @@ impl<R> Shelf<R> for Bare {
     }
 
     fn reserve(&mut self) -> &mut VecDeque<Pooled<R>> {
+        unreachable!("a local manager has no pool");
+    }
+
+    fn pooled(&self) -> vec_deque::Iter<'_, Pooled<R>> {
         unreachable!("a local manager has no pool");
     }
 

@@ -187,11 +187,15 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         }
         let now = if brief { finished } else { engine.clock.now() };
         let Verdict { condemned, suspect, .. } = settlement.verdict;
-        if suspect && !self.is_sound() {
-            self.condemn();
-            return (Some(DestroyReason::Invalid), now);
+        if !suspect {
+            return (condemned, now);
         }
-        (condemned, now)
+        // The time that a validation takes is not the next task's.
+        let unsound = (!self.is_sound()).then(|| {
+            self.condemn();
+            DestroyReason::Invalid
+        });
+        (unsound, self.engine.clock.now())
     }
 
     /// Whether the worker's resource may be used again.

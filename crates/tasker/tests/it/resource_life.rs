@@ -468,6 +468,32 @@ fn old_pooled_resources_are_replaced_one_after_the_other() {
     }
 }
 
+// Small print: where no replacement can be made, the other pooled resources serve until their full age.
+#[test]
+fn an_old_pooled_resource_without_a_replacement_serves_until_its_full_age() {
+    for kind in POOLED {
+        within(LIMIT, move || {
+            let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
+            let config = kit.config(1).resource_pool_size(2).max_lifetime(LIFETIME);
+            let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
+            let busy = Busy::with(&manager, 1);
+            kit.break_down();
+            step(&manager, &clock, PERCENT * 96);
+            seen.wait_for(1, gone_from_pool(DestroyReason::Expired));
+            seen.wait_for(1, |what| matches!(what, What::CreateFailed { owner: Owner::Pool, .. }));
+            assert_eq!(manager.stats().available_resources, 1);
+            let used = manager.run_task(|_, res| Ok(res.id())).unwrap();
+            assert_eq!((manager.stats().available_resources, kit.destroyed()), (1, 1));
+            assert!(!kit.is_gone(used), "it serves on");
+            clock.advance(PERCENT * 4);
+            seen.wait_for(2, gone_from_pool(DestroyReason::Expired));
+            busy.release();
+            kit.mend(); // the worker's resource is over as well
+            end(&manager, &kit);
+        });
+    }
+}
+
 // Small print: a pooled resource that grows old in its caller's hands goes when it is brought back.
 #[test]
 fn a_pooled_resource_that_expires_in_use_goes_when_it_comes_back() {
