@@ -4,20 +4,14 @@ use std::thread;
 use std::time::Duration;
 
 use tasker::testing::ManualClock;
-use tasker::{DestroyReason, Owner, TaskHandle};
+use tasker::{DestroyReason, Owner};
 
 use crate::support::{
     Busy, Door, Fault, Gate, Kit, LIMIT, Manager, Recorder, What, assert_complete, eventually,
-    on_every_manager, pass, within,
+    on_every_manager, pass, wait_all, within,
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);
-
-fn wait_all(handles: Vec<TaskHandle<(), Fault>>) {
-    for handle in handles {
-        handle.wait().unwrap();
-    }
-}
 
 // Promise 2: resources that are being made count, however long that takes and however many ask.
 #[test]

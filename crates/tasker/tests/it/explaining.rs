@@ -1,46 +1,26 @@
 //! What a manager says about itself: why there are so many workers, and what the waiting tasks wait for.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::{fmt, thread};
 
-use tasker::autoscale::{Load, Plan, ScalingPolicy};
+use tasker::autoscale::Plan;
 use tasker::testing::ManualClock;
-use tasker::{Backoff, Config, Explanation, Phase, TaskHandle, TaskManager, Waiting};
+use tasker::{Backoff, Config, Explanation, Phase, TaskManager, Waiting};
 
 use crate::support::{
-    Busy, Fault, Gate, Kit, LIMIT, Manager, Res, assert_complete, eventually, on_every_manager,
-    pass, within,
+    Busy, Fault, Gate, Kit, LIMIT, Manager, Puppet, assert_complete, eventually, on_every_manager,
+    pass, submit, wait_all, within,
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Holds, with words of its own.
-struct Still;
-
-impl ScalingPolicy for Still {
-    fn plan(&mut self, load: &Load, _now: Instant) -> Plan {
-        Plan::hold(load, "all is well")
-    }
-}
-
-/// Wants so many.
-struct Wants(usize);
-
-impl ScalingPolicy for Wants {
-    fn plan(&mut self, _load: &Load, _now: Instant) -> Plan {
-        Plan::new(self.0, format!("{} would be nice", self.0))
-    }
-}
-
-fn submit(manager: &TaskManager<Res, Fault>, tasks: usize) -> Vec<TaskHandle<(), Fault>> {
-    (0..tasks).map(|_| manager.task(|_, _| Ok(())).submit()).collect()
-}
-
-fn wait_all(handles: Vec<TaskHandle<(), Fault>>) {
-    handles.into_iter().for_each(|handle| handle.wait().unwrap());
+/// Plans so many workers, or as many as there are, with these words.
+fn puppet(words: &'static str, workers: Option<usize>) -> Puppet {
+    let puppet = Puppet::new();
+    puppet.say(move |load| Plan::new(workers.unwrap_or(load.workers()), words));
+    puppet
 }
 
 /// Fails unless every task in the lanes is counted for one cause, and the shares say so.
@@ -88,7 +68,11 @@ fn an_idle_manager_has_little_to_tell() {
 fn tasks_that_wait_for_busy_workers_say_how_long() {
     on_every_manager(|kind| {
         let (kit, clock) = (Kit::new(), ManualClock::new());
-        let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL).scaling(Still);
+        let config = kit
+            .config(1)
+            .max_worker_count(3)
+            .burst_interval(INTERVAL)
+            .scaling(puppet("all is well", None));
         let manager = kind.build(config.clock(clock.clone()));
         let busy = Busy::with(&manager, 1);
         let first = submit(&manager, 2);
@@ -121,7 +105,11 @@ fn tasks_that_wait_for_busy_workers_say_how_long() {
 fn creations_the_cap_and_the_last_change_are_told_apart() {
     on_every_manager(|kind| {
         let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
-        let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL).scaling(Wants(2));
+        let config = kit
+            .config(1)
+            .max_worker_count(3)
+            .burst_interval(INTERVAL)
+            .scaling(puppet("2 would be nice", Some(2)));
         let manager = kind.build(config.clock(clock.clone()));
         let busy = Busy::with(&manager, 1);
         kit.block_creates(&slow);
@@ -361,5 +349,78 @@ fn an_account_may_be_asked_for_by_many_at_once() {
         });
         wait_all(tasks);
         assert_complete(&manager.stop().unwrap());
+    });
+}
+
+#[test]
+fn an_account_tells_what_the_tasks_wait_for() {
+    within(LIMIT, || {
+        let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
+        let config = kit.config(1).max_worker_count(2).clock(clock.clone());
+        let manager = Manager::Lending.build(config.scaling(tasker::autoscale::Fixed::new(2)));
+        let quiet = manager.explain();
+        assert_eq!((quiet.phase, quiet.waiting.tasks, quiet.workers), (Phase::Running, 0, 1));
+        assert!(quiet.to_string().contains("No task waits for a worker."), "{quiet}");
+
+        kit.block_creates(&slow);
+        kit.break_down(); // what is made from now on fails when the gate opens
+        let busy = Busy::with(&manager, 1);
+        let waiting: Vec<_> = (0..4).map(|_| manager.task(|_, _| Ok(())).submit()).collect();
+        slow.await_arrivals(1);
+        let grown = manager.explain();
+        assert_eq!((grown.waiting.for_creations, grown.waiting.for_cap), (1, 3));
+        assert_eq!(grown.waiting.share(1) + grown.waiting.share(3), 1.0);
+        let change = grown.last_change.clone().unwrap();
+        assert_eq!((change.from, change.to), (1, 2));
+        assert!(grown.to_string().contains("1 -> 2"), "{grown}");
+        assert!(grown.to_string().contains("75 % because max_worker_count is reached"), "{grown}");
+
+        slow.open();
+        eventually("its creation fails", || manager.explain().failing == 1);
+        let failing = manager.explain();
+        assert_eq!(failing.waiting.for_failing_creations, 1);
+        eventually("the error is kept", || manager.explain().last_create_error.is_some());
+        let words = manager.explain().to_string();
+        assert!(words.contains("on_create failed") && words.contains("create fault"), "{words}");
+
+        kit.mend();
+        eventually("it is mended", || {
+            clock.advance(Duration::from_secs(1));
+            manager.stats().active_workers == 2
+        });
+        busy.release();
+        waiting.into_iter().for_each(|handle| handle.wait().unwrap());
+        manager.stop().unwrap();
+        let over = manager.explain();
+        assert_eq!((over.phase, over.workers), (Phase::Stopped, 0));
+    });
+}
+
+#[test]
+fn an_account_survives_an_error_that_cannot_be_printed() {
+    #[derive(Debug)]
+    struct Mute;
+    impl std::fmt::Display for Mute {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("it panics when it is printed");
+        }
+    }
+    within(LIMIT, || {
+        let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let failing = Arc::clone(&fails);
+        let create = move || match failing.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Err(Mute),
+            false => Ok(()),
+        };
+        let config =
+            tasker::Config::<(), Mute>::new(create).worker_count(1).check_health(|_| false);
+        let manager = tasker::TaskManager::new(config.max_worker_count(1)).unwrap();
+        fails.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(manager.task_once(|_, _| Err::<(), _>(Mute)).submit().wait().is_err());
+        eventually("a creation fails", || manager.explain().last_create_error.is_some());
+        let text = manager.explain().last_create_error.unwrap();
+        assert!(text.contains("panics"), "{text}");
+        fails.store(false, std::sync::atomic::Ordering::SeqCst);
+        eventually("the worker is back", || manager.stats().active_workers == 1);
     });
 }

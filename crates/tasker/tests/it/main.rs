@@ -9,7 +9,6 @@ mod support; // gates, a resource kit that fails on order, an observer that reme
 
 mod building; // building a manager
 mod cap; // 2: a cap is a cap
-mod control; // 2, 10, 11: limits and pauses, changed while everything is under way
 mod creation; // 3: created once, destroyed once
 mod endings; // 1: one ending
 mod errors; // 7: a healthy error is the task's own
@@ -35,16 +34,15 @@ mod expiry; // `start_within`
 mod explaining; // why there are so many workers, and what is waited for
 mod handles; // to be waited on, polled, asked, or dropped
 mod hard_cases; // cases that were wrong once
-mod lifetimes; // of resources, while limits, pauses and policies change around them
-mod policies; // 2, 8: what scaling policies are asked, and what becomes of their plans
+mod pausing; // tasks are held back, and started again
 mod properties; // random programs over several threads
 mod reports; // of shutdowns: they add up, with stragglers and without
-mod resizing; // new limits and pauses while a manager runs, and its account of itself
-mod resource_life; // how old resources get, how often they are used, and who asks after them
+mod resizing; // new limits for a manager that runs
+mod resource_life; // how old resources get, how often they are used, how long they lie idle
 mod run_task; // a pooled resource, an idle worker's, or a temporary one
-mod scaling; // 2, 8: exactly when a policy is asked, whom its plan sends away, and when it is dropped
+mod scaling; // what policies are asked, what becomes of their plans, and when they are dropped
 mod simulation; // of scaling policies: its promises hold for wild plans too
 mod stats; // the numbers of one moment
 mod threads; // their names, and that none is left behind
 mod types; // what may go where
-mod validation; // of idle resources, while shutdowns, pauses and deadlines come between
+mod validation; // of resources that were idle, or whose last attempt was cancelled

@@ -2,8 +2,8 @@
 
 use std::fmt::Arguments;
 use std::panic::{catch_unwind, panic_any, resume_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tasker::{
 };
 
 use crate::support::{
-    Busy, Door, Fault, Kit, LIMIT, Manager, Recorder, Res, What, assert_complete, eventually,
+    Busy, Door, Fault, Kit, LIMIT, Log, Manager, Recorder, Res, What, assert_complete, eventually,
     on_every_door, on_every_manager, within,
 };
 
@@ -184,26 +184,11 @@ fn a_panicking_check_health_counts_as_healthy() {
     });
 }
 
-/// Keeps what it is told.
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<String>>>);
-
-impl Logger for Memory {
-    fn debug(&self, _: Arguments<'_>) {}
-    fn info(&self, _: Arguments<'_>) {}
-    fn warn(&self, message: Arguments<'_>) {
-        self.0.lock().unwrap().push(format!("warn: {message}"));
-    }
-    fn error(&self, message: Arguments<'_>) {
-        self.0.lock().unwrap().push(format!("error: {message}"));
-    }
-}
-
 // Promise 8: nobody waits for a callback, so its panic is logged.
 #[test]
 fn a_panicking_callback_is_logged_and_loses_no_worker() {
     on_every_manager(|kind| {
-        let log = Memory::default();
+        let log = Log::default();
         let manager = kind.build(Kit::new().config(1).logger(log.clone()));
         manager.task(|_, _| Ok(())).on_complete(|_| panic!("called back"));
         assert_alive(&manager);
@@ -220,7 +205,7 @@ fn a_panicking_callback_is_logged_and_loses_no_worker() {
 #[test]
 fn panics_of_the_hooks_are_logged() {
     on_every_manager(|kind| {
-        let (kit, log) = (Kit::new(), Memory::default());
+        let (kit, log) = (Kit::new(), Log::default());
         let config = kit.config(1).logger(log.clone()).check_health(|_| panic!("no idea"));
         let manager = kind.build(config);
         assert!(manager.queue_task(|_, _| Err::<(), _>(Fault::Own)).is_err());

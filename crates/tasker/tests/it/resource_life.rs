@@ -1,112 +1,26 @@
-//! Promises 2, 3 and 16: a resource lives as long as was asked for, whoever uses it and whatever fails.
+//! Promises 2, 3 and 9: a resource lives as long as was asked for, whoever uses it and whatever fails.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tasker::autoscale::{Load, Plan, Reason, ScalingPolicy};
+use tasker::autoscale::{Plan, Reason};
 use tasker::testing::ManualClock;
 use tasker::{BuildError, Config, DestroyReason, Owner, Priority, TaskError, TaskManager};
 
 use crate::support::{
-    Busy, Door, Fault, Gate, Kit, LIMIT, Manager, Recorder, Res, What, assert_complete, begin_kill,
-    begin_stop, eventually, on_every_door, on_every_manager, report_of, within,
+    Busy, Door, Fault, Gate, Kit, LIMIT, Manager, Puppet, Recorder, Res, What, assert_complete,
+    assert_only, await_rest, begin_kill, begin_stop, end, eventually, gone, gone_from_pool, id_of,
+    on_every_door, on_every_manager, report_of, step, within,
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIFETIME: Duration = Duration::from_secs(100);
 const PERCENT: Duration = Duration::from_secs(1);
+const AGED: Duration = Duration::from_secs(96);
 const IDLE: Duration = Duration::from_secs(60);
-
-/// The kinds of manager that have a pool.
-const POOLED: [Manager; 2] = [Manager::Lending, Manager::NotLending];
-
-/// A policy that grows or shrinks to the number that the test sets; zero leaves things as they are.
-#[derive(Debug, Clone, Default)]
-struct Told(Arc<(AtomicUsize, Mutex<Option<Instant>>)>);
-
-impl Told {
-    fn grow_to(&self, workers: usize) {
-        self.0.0.store(workers, Ordering::SeqCst);
-    }
-
-    /// Moves the clock on, and blocks until the policy was asked and its answer carried out.
-    fn advance(&self, clock: &ManualClock, step: Duration) {
-        for step in [step, INTERVAL] {
-            clock.advance(step); // the second look comes after the plan of the first one
-            let now = clock.now();
-            eventually("the policy is asked", || *self.seen() == Some(now));
-        }
-    }
-
-    fn seen(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.0.1.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ScalingPolicy for Told {
-    fn plan(&mut self, load: &Load, now: Instant) -> Plan {
-        *self.seen() = Some(now);
-        match self.0.0.load(Ordering::SeqCst) {
-            0 => Plan::hold(load, "told to hold"),
-            workers => Plan::new(workers, "told so"),
-        }
-    }
-}
-
-/// A `validate` that remembers whom it was asked about, and fails or panics on order.
-#[derive(Debug, Clone, Default)]
-struct Ping(Arc<Mutex<Pinged>>);
-
-#[derive(Debug, Default)]
-struct Pinged {
-    /// The resources, and whether they were asked about on the thread that made them.
-    asked: Vec<(u64, bool)>,
-    threads: Vec<thread::ThreadId>,
-    unsound: HashSet<u64>,
-    panics: bool,
-    /// Every so many calls the resource is found unsound.
-    every: usize,
-}
-
-impl Ping {
-    fn config(&self, config: Config<Res, Fault>) -> Config<Res, Fault> {
-        let ping = self.clone();
-        config.validate(move |res| ping.ask(res))
-    }
-
-    fn ask(&self, res: &Res) -> bool {
-        let mut it = self.lock();
-        it.asked.push((res.id(), res.is_at_home()));
-        it.threads.push(thread::current().id());
-        if it.every > 0 && it.asked.len().is_multiple_of(it.every) {
-            it.unsound.insert(res.id());
-        }
-        let (sound, panics) = (!it.unsound.contains(&res.id()), it.panics);
-        it.panics = false;
-        drop(it);
-        assert!(!panics, "validate panics on order");
-        sound
-    }
-
-    fn spoil(&self, ids: impl IntoIterator<Item = u64>) {
-        self.lock().unsound.extend(ids);
-    }
-
-    fn is_unsound(&self, id: u64) -> bool {
-        self.lock().unsound.contains(&id)
-    }
-
-    fn asked(&self) -> Vec<(u64, bool)> {
-        self.lock().asked.clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Pinged> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// How often each resource was used.
 #[derive(Debug, Clone, Default)]
@@ -131,58 +45,6 @@ impl Uses {
     }
 }
 
-/// Moves `clock` on by `step` and blocks until what falls due by then was decided, also where workers
-/// are idle. The deeds that follow from it may still be under way.
-fn step(manager: &TaskManager<Res, Fault>, clock: &ManualClock, step: Duration) {
-    manager.pause(); // so that nobody runs the marker
-    let marker = manager.task_once(|_, _| Ok(())).priority(Priority::Low).start_within(step);
-    let marker = marker.submit();
-    clock.advance(step);
-    let ended = marker.wait();
-    assert!(matches!(ended, Err(TaskError::Expired)), "{ended:?}");
-    manager.resume();
-}
-
-/// Blocks until `idle` workers are idle and nobody is coming, going or repairing.
-fn await_rest(manager: &TaskManager<Res, Fault>, idle: usize) {
-    eventually("the workers rest", || {
-        let stats = manager.stats();
-        (stats.idle_workers, stats.recovering_workers, stats.leaving_workers) == (idle, 0, 0)
-    });
-}
-
-fn gone(reason: DestroyReason) -> impl Fn(&What) -> bool {
-    move |what| matches!(what, What::ResourceDestroyed { reason: why, .. } if *why == reason)
-}
-
-fn gone_from_pool(reason: DestroyReason) -> impl Fn(&What) -> bool {
-    move |what| match what {
-        What::ResourceDestroyed { owner, reason: why, .. } => {
-            (*owner, *why) == (Owner::Pool, reason)
-        }
-        _ => false,
-    }
-}
-
-/// Fails unless everything that went before the shutdown went for `reason`.
-#[track_caller]
-fn assert_only(seen: &Recorder, reason: DestroyReason) {
-    for event in seen.events() {
-        if let What::ResourceDestroyed { reason: why, .. } = event.what {
-            assert!(why == reason || why == DestroyReason::Shutdown, "{why:?}");
-        }
-    }
-}
-
-fn end(manager: &TaskManager<Res, Fault>, kit: &Kit) {
-    assert_complete(&manager.stop().unwrap());
-    kit.assert_all_destroyed_once();
-}
-
-fn id_of(manager: &TaskManager<Res, Fault>, door: Door) -> u64 {
-    door.send(manager, |_, res| Ok(res.id())).unwrap()
-}
-
 // ---- max_lifetime ----
 
 // Promise 3: an idle worker's resource goes as well, at the age that was asked for or a little less.
@@ -192,7 +54,7 @@ fn an_old_resource_is_replaced_between_85_and_100_percent_of_its_lifetime() {
         for room in [0, 1] {
             let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
             let config = kit.config(1).max_worker_count(1 + room).max_lifetime(LIFETIME);
-            let config = config.scaling(Told::default()).clock(clock.clone());
+            let config = config.scaling(Puppet::new()).clock(clock.clone());
             let manager = kind.build(config.observer(seen.clone()));
             await_rest(&manager, 1);
             let age = (1..=100).find(|_| {
@@ -221,7 +83,7 @@ fn an_old_resource_serves_until_its_replacement_is_ready() {
         let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
         let slow = Gate::new();
         let config = kit.config(1).max_worker_count(2).max_lifetime(LIFETIME);
-        let config = config.scaling(Told::default()).clock(clock.clone());
+        let config = config.scaling(Puppet::new()).clock(clock.clone());
         let manager = kind.build(config.observer(seen.clone()));
         step(&manager, &clock, PERCENT * 84);
         assert_eq!(kit.counts().calls, 1, "it is young");
@@ -271,7 +133,7 @@ fn an_old_resource_is_not_taken_from_a_task_that_runs() {
         for room in [0, 1] {
             let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
             let config = kit.config(1).max_worker_count(1 + room).max_lifetime(LIFETIME);
-            let config = config.scaling(Told::default()).clock(clock.clone());
+            let config = config.scaling(Puppet::new()).clock(clock.clone());
             let manager = kind.build(config.observer(seen.clone()));
             let (gate, kit_inside) = (Gate::new(), kit.clone());
             let inside = gate.clone();
@@ -322,17 +184,19 @@ fn an_old_resource_is_not_taken_from_a_blocking_caller() {
 fn a_successor_that_is_ready_is_not_dismissed_while_its_predecessor_is_busy() {
     on_every_manager(|kind| {
         for by_policy in [true, false] {
-            let (kit, clock, told) = (Kit::new(), ManualClock::new(), Told::default());
+            let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
             let mut config = kit.config(1).max_worker_count(2).max_lifetime(LIFETIME);
             if !by_policy {
                 config = config.idle_timeout(PERCENT);
             }
-            let config = config.burst_interval(INTERVAL).scaling(told.clone());
+            let config = config.burst_interval(INTERVAL).scaling(puppet.clone());
             let manager = kind.build(config.clock(clock.clone()));
             let busy = Busy::with(&manager, 1);
             step(&manager, &clock, PERCENT * 96);
             await_rest(&manager, 1);
-            told.grow_to(usize::from(by_policy));
+            if by_policy {
+                puppet.say_workers(1);
+            }
             // Both count as one worker, so that nothing is to be scaled; should anybody look all the same,
             // these are the times at which it would.
             for _ in 0..20 {
@@ -383,7 +247,7 @@ fn an_old_resource_whose_replacement_fails_serves_until_its_full_age() {
     on_every_manager(|kind| {
         let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
         let config = kit.config(1).max_worker_count(2).max_lifetime(LIFETIME);
-        let config = config.scaling(Told::default()).clock(clock.clone());
+        let config = config.scaling(Puppet::new()).clock(clock.clone());
         let manager = kind.build(config.observer(seen.clone()));
         await_rest(&manager, 1);
         kit.break_down();
@@ -423,7 +287,7 @@ fn a_shutdown_in_the_middle_of_a_succession_destroys_both_resources() {
         ] {
             let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
             let config = kit.config(1).max_worker_count(2).max_lifetime(LIFETIME);
-            let manager = kind.build(config.scaling(Told::default()).clock(clock.clone()));
+            let manager = kind.build(config.scaling(Puppet::new()).clock(clock.clone()));
             let busy = busy.then(|| Busy::with(&manager, 1));
             kit.block_creates(&slow);
             step(&manager, &clock, PERCENT * 96);
@@ -445,7 +309,7 @@ fn a_shutdown_in_the_middle_of_a_succession_destroys_both_resources() {
 // Small print: pooled resources are replaced one after the other, so that the pool is not emptied.
 #[test]
 fn old_pooled_resources_are_replaced_one_after_the_other() {
-    for kind in POOLED {
+    for kind in Manager::POOLED {
         within(LIMIT, move || {
             let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
             let slow = Gate::new();
@@ -471,7 +335,7 @@ fn old_pooled_resources_are_replaced_one_after_the_other() {
 // Small print: where no replacement can be made, the other pooled resources serve until their full age.
 #[test]
 fn an_old_pooled_resource_without_a_replacement_serves_until_its_full_age() {
-    for kind in POOLED {
+    for kind in Manager::POOLED {
         within(LIMIT, move || {
             let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
             let config = kit.config(1).resource_pool_size(2).max_lifetime(LIFETIME);
@@ -497,7 +361,7 @@ fn an_old_pooled_resource_without_a_replacement_serves_until_its_full_age() {
 // Small print: a pooled resource that grows old in its caller's hands goes when it is brought back.
 #[test]
 fn a_pooled_resource_that_expires_in_use_goes_when_it_comes_back() {
-    for kind in POOLED {
+    for kind in Manager::POOLED {
         within(LIMIT, move || {
             let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
             let config = kit.config(1).resource_pool_size(1).max_lifetime(LIFETIME);
@@ -527,7 +391,7 @@ fn a_resource_is_never_used_more_often_than_was_said() {
         for (max, room) in [(1, 0), (1, 2), (2, 0), (3, 2), (10, 0), (10, 2), (20, 2)] {
             let (kit, seen, uses) = (Kit::new(), Recorder::new(), Uses::default());
             let config = kit.config(2).max_worker_count(2 + room).max_uses(max);
-            let config = config.scaling(Told::default()).observer(seen.clone());
+            let config = config.scaling(Puppet::new()).observer(seen.clone());
             let manager = kind.build(config);
             thread::scope(|scope| {
                 for caller in 0..4 {
@@ -577,7 +441,7 @@ fn a_replacement_is_made_during_the_last_tenth_of_the_uses() {
         let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
         let (slow, uses) = (Gate::new(), Uses::default());
         let config = kit.config(1).max_worker_count(2).max_uses(20).clock(clock);
-        let config = config.scaling(Told::default()).observer(seen.clone());
+        let config = config.scaling(Puppet::new()).observer(seen.clone());
         let manager = kind.build(config);
         kit.block_creates(&slow);
         for _ in 0..17 {
@@ -625,7 +489,7 @@ fn an_attempt_that_failed_is_a_use() {
 // Small print: pooled resources wear out as well.
 #[test]
 fn a_pooled_resource_is_never_used_more_often_than_was_said() {
-    for kind in POOLED {
+    for kind in Manager::POOLED {
         within(LIMIT, move || {
             for max in [1, 3] {
                 let (kit, seen, uses) = (Kit::new(), Recorder::new(), Uses::default());
@@ -652,12 +516,12 @@ fn a_pooled_resource_is_never_used_more_often_than_was_said() {
 // ---- idle_timeout and min_idle ----
 
 /// Grows to three workers, all of which are idle then.
-fn grown(manager: &TaskManager<Res, Fault>, told: &Told, kit: &Kit) {
+fn grown(manager: &TaskManager<Res, Fault>, puppet: &Puppet, kit: &Kit) {
     let busy = Busy::with(manager, 1);
-    told.grow_to(3);
+    puppet.say_workers(3);
     let waiting = manager.task(|_, _| Ok(())).submit(); // has the policy asked
     kit.wait_until(|counts| counts.created == 3);
-    told.grow_to(0);
+    puppet.hold();
     waiting.wait().unwrap();
     busy.release();
     await_rest(manager, 3);
@@ -668,12 +532,12 @@ fn grown(manager: &TaskManager<Res, Fault>, told: &Told, kit: &Kit) {
 fn burst_workers_go_after_the_idle_timeout_and_base_workers_stay() {
     on_every_manager(|kind| {
         let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
-        let told = Told::default();
+        let puppet = Puppet::new();
         let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL);
-        let config = config.idle_timeout(IDLE).scaling(told.clone());
+        let config = config.idle_timeout(IDLE).scaling(puppet.clone());
         let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
-        grown(&manager, &told, &kit);
-        told.advance(&clock, IDLE - INTERVAL * 2);
+        grown(&manager, &puppet, &kit);
+        puppet.advance(&clock, IDLE - INTERVAL * 2, INTERVAL);
         assert_eq!(manager.stats().leaving_workers, 0);
         assert_eq!(kit.live(), 3, "not yet");
         clock.advance(INTERVAL);
@@ -686,7 +550,7 @@ fn burst_workers_go_after_the_idle_timeout_and_base_workers_stay() {
                     if *idle_for >= IDLE
             )
         };
-        seen.wait_for(1, scaled); // the workers may be gone before that is told
+        seen.wait_for(1, scaled); // the workers may be gone before that is puppet
         assert_eq!(seen.count(scaled), 1);
         await_rest(&manager, 1);
         step(&manager, &clock, IDLE * 10);
@@ -703,13 +567,13 @@ fn burst_workers_go_after_the_idle_timeout_and_base_workers_stay() {
 #[test]
 fn a_burst_worker_that_is_used_in_between_stays() {
     on_every_manager(|kind| {
-        let (kit, clock, told) = (Kit::new(), ManualClock::new(), Told::default());
+        let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
         let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL);
-        let config = config.idle_timeout(IDLE).scaling(told.clone());
+        let config = config.idle_timeout(IDLE).scaling(puppet.clone());
         let manager = kind.build(config.clock(clock.clone()));
-        grown(&manager, &told, &kit);
+        grown(&manager, &puppet, &kit);
         for _ in 0..4 {
-            told.advance(&clock, IDLE / 2);
+            puppet.advance(&clock, IDLE / 2, INTERVAL);
             Busy::with(&manager, 3).release();
             await_rest(&manager, 3);
         }
@@ -721,7 +585,7 @@ fn a_burst_worker_that_is_used_in_between_stays() {
 // Small print: what nobody took from the pool for too long goes, down to `min_idle`.
 #[test]
 fn a_pool_loses_what_is_idle_and_is_filled_again_when_it_was_found_empty() {
-    for kind in POOLED {
+    for kind in Manager::POOLED {
         within(LIMIT, move || {
             let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
             let config = kit.config(1).resource_pool_size(2).idle_timeout(IDLE);
@@ -761,7 +625,7 @@ fn a_pool_loses_what_is_idle_and_is_filled_again_when_it_was_found_empty() {
 // Small print: `min_idle` of the pooled resources are left alone.
 #[test]
 fn a_pool_keeps_min_idle_resources() {
-    for kind in POOLED {
+    for kind in Manager::POOLED {
         within(LIMIT, move || {
             let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
             let config = kit.config(1).resource_pool_size(3).idle_timeout(IDLE).min_idle(1);
@@ -782,9 +646,9 @@ fn a_pool_keeps_min_idle_resources() {
 fn idle_workers_are_kept_ready_although_no_task_waits() {
     on_every_manager(|kind| {
         let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
-        let told = Told::default();
+        let puppet = Puppet::new();
         let config = kit.config(1).max_worker_count(4).burst_interval(INTERVAL).min_idle(2);
-        let config = config.idle_timeout(IDLE).scaling(told.clone());
+        let config = config.idle_timeout(IDLE).scaling(puppet.clone());
         let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
         await_rest(&manager, 2);
         for (busy_workers, live) in [(1, 3), (2, 4), (3, 4)] {
@@ -799,7 +663,7 @@ fn idle_workers_are_kept_ready_although_no_task_waits() {
         };
         assert!(seen.count(ahead) >= 3);
         // Neither `idle_timeout` nor the policy takes those away.
-        told.grow_to(1);
+        puppet.say_workers(1);
         eventually("two are left", || {
             clock.advance(INTERVAL);
             kit.live() == 2
@@ -814,386 +678,275 @@ fn idle_workers_are_kept_ready_although_no_task_waits() {
     });
 }
 
-// ---- validate ----
+// ---- while limits, pauses and policies change ----
 
-// Promise 17: a resource is asked after it was idle for long enough, at home, and not before.
-#[test]
-fn a_resource_is_validated_at_home_after_it_was_idle_for_long_enough() {
-    on_every_door(|kind, door| {
-        let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-        let config = ping.config(kit.config(1)).validate_after(IDLE).clock(clock.clone());
-        let manager = kind.build(config);
-        for round in 1..=3 {
-            await_rest(&manager, 1);
-            clock.advance(IDLE - PERCENT);
-            assert_eq!(id_of(&manager, door), 1);
-            assert_eq!(ping.asked().len(), round - 1, "not before");
-            await_rest(&manager, 1);
-            clock.advance(IDLE);
-            assert_eq!(id_of(&manager, door), 1);
-            assert_eq!(id_of(&manager, door), 1);
-            assert_eq!(ping.asked(), vec![(1, true); round]);
-        }
-        end(&manager, &kit);
-        assert_eq!(kit.created(), 1);
-    });
+/// Runs a task that condemns the resource it is given, and that has one attempt.
+fn condemn_one(manager: &TaskManager<Res, Fault>) {
+    let sick = manager.task_once(|_, _| Err::<(), _>(Fault::Sick)).submit();
+    assert!(matches!(sick.wait(), Err(TaskError::Failed(Fault::Sick))));
 }
 
-// Promise 17: where nothing else is said, a second is long enough.
+// Promise 2: if the old resource falls sick while its successor is being made, both workers have one in the end.
+// The one that is too many goes like any other burst worker, also where no task comes any more.
 #[test]
-fn a_resource_counts_as_sound_for_a_second_by_default() {
-    on_every_door(|kind, door| {
-        let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-        let manager = kind.build(ping.config(kit.config(1)).clock(clock.clone()));
-        await_rest(&manager, 1);
-        clock.advance(Duration::from_millis(999));
-        id_of(&manager, door);
-        assert_eq!(ping.asked(), []);
-        await_rest(&manager, 1);
-        clock.advance(Duration::from_secs(1));
-        id_of(&manager, door);
-        assert_eq!(ping.asked(), [(1, true)]);
-        end(&manager, &kit);
-    });
-}
-
-// Small print: without `validate` nobody asks, and nothing is replaced for having been idle or cancelled.
-#[test]
-fn without_validate_an_idle_resource_is_used_as_it_is() {
-    on_every_door(|kind, door| {
-        let (kit, clock) = (Kit::new(), ManualClock::new());
-        let manager = kind.build(kit.config(1).clock(clock.clone()));
-        for _ in 0..3 {
-            await_rest(&manager, 1);
-            clock.advance(Duration::from_secs(1_000_000));
-            assert_eq!(id_of(&manager, door), 1);
-        }
-        let stopped = door.send::<()>(&manager, |cx, _| {
-            cx.token().cancel();
-            Err(Fault::Own)
-        });
-        assert!(matches!(stopped, Err(TaskError::Cancelled)), "{stopped:?}");
-        assert_eq!(id_of(&manager, door), 1);
-        end(&manager, &kit);
-        assert_eq!(kit.created(), 1);
-    });
-}
-
-// Promise 17: the task that waits runs on the new resource and never sees the unsound one.
-#[test]
-fn an_unsound_resource_reaches_no_task() {
-    on_every_door(|kind, door| {
-        let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-        let seen = Recorder::new();
-        let config = ping.config(kit.config(1)).validate_after(IDLE).clock(clock.clone());
-        let manager = kind.build(config.observer(seen.clone()));
-        for id in 1..=3 {
-            ping.spoil([id]);
-            await_rest(&manager, 1);
-            clock.advance(IDLE);
-            assert_eq!(id_of(&manager, door), id + 1);
-        }
-        seen.wait_for(3, gone(DestroyReason::Invalid));
-        end(&manager, &kit);
-        assert_eq!((kit.created(), kit.peak()), (4, 1));
-        assert_eq!(ping.asked(), [(1, true), (2, true), (3, true)]);
-        assert_only(&seen, DestroyReason::Invalid);
-    });
-}
-
-// Small print: nor does it reach a `run_task`, which gets another one.
-#[test]
-fn run_task_never_sees_an_idle_workers_unsound_resource() {
+fn a_successor_that_became_one_too_many_goes_although_no_task_comes() {
     on_every_manager(|kind| {
-        let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-        let config = ping.config(kit.config(1)).validate_after(IDLE).clock(clock.clone());
-        let manager = kind.build(config);
-        for round in 1..=3 {
-            await_rest(&manager, 1);
-            ping.spoil([kit.created()]);
-            clock.advance(IDLE);
-            let used = manager.run_task(|_, res| Ok(res.id())).unwrap();
-            assert!(!ping.is_unsound(used), "round {round}");
-        }
-        end(&manager, &kit);
-        assert!(ping.asked().iter().all(|(_, at_home)| *at_home));
-    });
-}
-
-// Promise 8: a validation that panics condemns the resource and nothing else.
-#[test]
-fn a_validation_that_panics_condemns_the_resource() {
-    on_every_door(|kind, door| {
-        let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-        let seen = Recorder::new();
-        let config = ping.config(kit.config(1)).validate_after(IDLE).clock(clock.clone());
-        let manager = kind.build(config.observer(seen.clone()));
-        await_rest(&manager, 1);
-        clock.advance(IDLE);
-        ping.lock().panics = true;
-        assert_eq!(id_of(&manager, door), 2);
-        seen.wait_for(1, gone(DestroyReason::Invalid));
-        end(&manager, &kit);
-        assert_eq!(kit.created(), 2);
-    });
-}
-
-// Promise 17: after a cancelled attempt the resource is asked, at home, although it was not idle.
-#[test]
-fn a_resource_is_validated_after_a_cancelled_attempt() {
-    on_every_door(|kind, door| {
-        for sound in [true, false] {
-            let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-            let seen = Recorder::new();
-            let config = ping.config(kit.config(1)).validate_after(IDLE).clock(clock);
-            let manager = kind.build(config.observer(seen.clone()));
-            if !sound {
-                ping.spoil([1]);
-            }
-            let stopped = door.send::<()>(&manager, |cx, _| {
-                cx.token().cancel();
-                Err(Fault::Own)
-            });
-            assert!(matches!(stopped, Err(TaskError::Cancelled)), "{stopped:?}");
-            assert_eq!(id_of(&manager, door), if sound { 1 } else { 2 });
-            end(&manager, &kit);
-            assert_eq!(ping.asked(), [(1, true)]);
-            assert_eq!(seen.count(gone(DestroyReason::Invalid)), usize::from(!sound));
-        }
-    });
-}
-
-// Promise 17: after one that timed out as well, also where its caller has the resource in its hands.
-#[test]
-fn a_resource_is_validated_after_an_attempt_that_timed_out() {
-    on_every_manager(|kind| {
-        for (blocking, sound) in [(true, true), (true, false), (false, true), (false, false)] {
-            let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-            let seen = Recorder::new();
-            let config = ping.config(kit.config(1)).validate_after(IDLE).clock(clock.clone());
-            let manager = kind.build(config.observer(seen.clone()));
-            await_rest(&manager, 1);
-            if !sound {
-                ping.spoil([1]);
-            }
-            let moved = clock.clone();
-            let task = manager.task(move |cx, _| {
-                moved.advance(PERCENT);
-                cx.token().wait();
-                Err::<(), _>(Fault::Own)
-            });
-            let task = task.timeout(PERCENT);
-            let late = if blocking { task.run() } else { task.submit().wait() };
-            assert!(matches!(late, Err(TaskError::TimedOut)), "{late:?}");
-            assert_eq!(id_of(&manager, Door::Run), if sound { 1 } else { 2 });
-            end(&manager, &kit);
-            assert_eq!(ping.asked(), [(1, true)], "blocking: {blocking}");
-            assert_eq!(seen.count(gone(DestroyReason::Invalid)), usize::from(!sound));
-        }
-    });
-}
-
-// Small print: a pooled resource is validated by its next caller, before that one's task starts.
-#[test]
-fn a_pooled_resource_is_validated_by_its_caller() {
-    for kind in POOLED {
-        within(LIMIT, move || {
-            let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-            let config = ping.config(kit.config(1).resource_pool_size(1)).validate_after(IDLE);
-            let manager = kind.build(config.clock(clock.clone()));
-            let pooled = manager.run_task(|_, res| Ok(res.id())).unwrap();
-            clock.advance(IDLE - PERCENT);
-            manager.run_task(|_, _| Ok(())).unwrap();
-            assert_eq!(ping.asked(), []);
-            clock.advance(IDLE);
-            for _ in 0..2 {
-                assert_eq!(manager.run_task(|_, res| Ok(res.id())).unwrap(), pooled);
-            }
-            assert_eq!(ping.lock().threads, [thread::current().id()]);
-
-            let late = manager.task(|cx, _| {
-                clock.advance(PERCENT);
-                cx.token().wait();
-                Err::<(), _>(Fault::Own)
-            });
-            let late = late.timeout(PERCENT).run_now();
-            assert!(matches!(late, Err(TaskError::TimedOut)), "{late:?}");
-            for _ in 0..2 {
-                assert_eq!(manager.run_task(|_, res| Ok(res.id())).unwrap(), pooled);
-            }
-            assert_eq!(ping.lock().threads, [thread::current().id(); 2]);
-            let stopped = manager.run_task::<()>(|cx, _| {
-                cx.token().cancel();
-                Err(Fault::Own)
-            });
-            assert!(matches!(stopped, Err(TaskError::Cancelled)), "{stopped:?}");
-            ping.spoil([pooled]);
-            assert_ne!(manager.run_task(|_, res| Ok(res.id())).unwrap(), pooled);
-            assert_eq!(ping.asked().len(), 3);
-            end(&manager, &kit);
-        });
-    }
-}
-
-// Small print: where no pooled resource is sound, `run_task` makes one, and the pool is filled anew.
-#[test]
-fn run_task_makes_a_resource_when_no_pooled_one_is_sound() {
-    for kind in POOLED {
-        within(LIMIT, move || {
-            let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-            let seen = Recorder::new();
-            let config = ping.config(kit.config(1).resource_pool_size(2)).validate_after(IDLE);
-            let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
-            let busy = Busy::with(&manager, 1);
-            ping.spoil(1..=3);
-            kit.block_destroys(&Gate::new()); // the steward is held up, so that the pool stays empty
-            let held = Gate::new();
-            kit.block_destroys(&held);
-            clock.advance(IDLE);
-            held.open();
-            let used = manager.run_task(|_, res| Ok(res.id())).unwrap();
-            assert!(used > 3, "resource {used}");
-            seen.wait_for(2, gone_from_pool(DestroyReason::Invalid));
-            eventually("the pool is full", || manager.stats().available_resources == 2);
-            busy.release();
-            end(&manager, &kit);
-            assert_eq!(seen.count(gone_from_pool(DestroyReason::Invalid)), 2);
-        });
-    }
-}
-
-// Promise 17: the same where the steward has no time to make another one meanwhile.
-#[test]
-fn run_task_does_not_wait_for_the_pool_to_be_filled() {
-    for kind in POOLED {
-        within(LIMIT, move || {
-            let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-            let (seen, slow) = (Recorder::new(), Gate::new());
-            let config = ping.config(kit.config(1).resource_pool_size(2)).validate_after(IDLE);
-            let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
-            let busy = Busy::with(&manager, 1);
-            ping.spoil(1..=3);
-            clock.advance(IDLE);
-            kit.block_destroys(&slow);
-            let used = thread::scope(|scope| {
-                let run = scope.spawn(|| {
-                    manager.run_task(|_, res| {
-                        slow.open();
-                        Ok(res.id())
-                    })
-                });
-                run.join().unwrap()
-            });
-            assert_eq!(used.unwrap(), 4);
-            let temporary =
-                |what: &What| matches!(what, What::ResourceCreated { owner: Owner::Temporary, .. });
-            assert_eq!(seen.count(temporary), 1);
-            busy.release();
-            end(&manager, &kit);
-            assert_eq!(seen.count(gone_from_pool(DestroyReason::Invalid)), 2);
-        });
-    }
-}
-
-// Promise 16: validating before every use holds nobody up for ever.
-#[test]
-fn many_callers_are_served_although_every_idle_resource_is_validated() {
-    on_every_manager(|kind| {
-        for by_hand in [false, true] {
-            let (kit, ping) = (Kit::new(), Ping::default());
-            ping.lock().every = 7;
-            let mut config = ping.config(kit.config(2)).validate_after(Duration::ZERO);
-            if by_hand {
-                config = config.clock(ManualClock::new());
-            }
-            if kind != Manager::Local {
-                config = config.resource_pool_size(1);
-            }
+        for off in [false, true] {
+            let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
+            let mut config = kit.config(1).max_worker_count(2).max_lifetime(LIFETIME);
+            config = config.idle_timeout(Duration::from_secs(10)).clock(clock.clone());
+            config = match off {
+                true => config.burst_interval(Duration::ZERO),
+                false => config.burst_interval(INTERVAL).scaling(Puppet::new()),
+            };
             let manager = kind.build(config);
-            let served = AtomicUsize::new(0);
-            thread::scope(|scope| {
-                for caller in 0..6 {
-                    let (manager, ping, served) = (&manager, &ping, &served);
-                    scope.spawn(move || {
-                        for n in 0..30 {
-                            let id = match (caller + n) % 5 {
-                                4 => manager.run_task(|_, res| Ok(res.id())).unwrap(),
-                                door => id_of(manager, Door::ALL[door]),
-                            };
-                            // Numbers are never used again, and what was unsound is so for ever; it may
-                            // have become so after this task, though: see the test of a single caller.
-                            let _ = ping.is_unsound(id);
-                            served.fetch_add(1, Ordering::SeqCst);
-                        }
-                    });
-                }
+            await_rest(&manager, 1);
+            kit.block_creates(&slow);
+            clock.advance(AGED);
+            slow.await_arrivals(1);
+            condemn_one(&manager);
+            eventually("the old one is gone", || kit.destroyed() == 1);
+            slow.open();
+            eventually("nobody is coming or going", || {
+                let stats = manager.stats();
+                stats.idle_workers >= 1 && stats.recovering_workers + stats.leaving_workers == 0
             });
-            assert_eq!(served.load(Ordering::SeqCst), 180);
-            assert!(!ping.asked().is_empty());
-            end(&manager, &kit);
+            eventually("one is left", || {
+                clock.advance(Duration::from_millis(50)); // far less than a lifetime altogether
+                kit.live() == 1
+            });
+            assert_eq!(manager.stats().burst_workers, 0, "bursting off: {off}");
+            assert!(id_of(&manager, Door::Wait) > 1);
+            assert_complete(&manager.stop().unwrap());
+            assert!(kit.peak() <= 2);
+            kit.assert_all_destroyed_once();
         }
     });
 }
 
-// Promise 17: a crowd never sees a resource that was found unsound before.
+// Promise 2: a successor under way takes a place below the cap, whatever the policy wants.
 #[test]
-fn a_crowd_never_uses_a_resource_that_was_found_unsound() {
+fn a_successor_under_way_counts_against_the_cap() {
     on_every_manager(|kind| {
-        let (kit, ping) = (Kit::new(), Ping::default());
-        ping.lock().every = 3;
-        let manager = kind.build(ping.config(kit.config(2)).validate_after(Duration::ZERO));
+        let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
+        let config = kit.config(1).max_worker_count(2).max_lifetime(LIFETIME);
+        let greedy = Puppet::new();
+        greedy.say(|load| Plan::new(load.max_worker_count, "as many as there may be"));
+        let config = config.burst_interval(INTERVAL).scaling(greedy);
+        let manager = kind.build(config.clock(clock.clone()));
+        await_rest(&manager, 1);
+        kit.block_creates(&slow);
+        clock.advance(AGED);
+        slow.await_arrivals(1);
+        let busy = Busy::with(&manager, 1);
+        let waiting: Vec<_> = (0..5).map(|_| manager.task(|_, _| Ok(())).submit()).collect();
+        for _ in 0..10 {
+            crate::support::pass(&manager, &clock, INTERVAL);
+        }
+        assert_eq!((kit.counts().calls, kit.peak()), (2, 2));
+        let explanation = manager.explain();
+        assert_eq!((explanation.workers, explanation.leaving), (1, 1));
+        assert_eq!(explanation.waiting.for_cap, 5, "{explanation}");
+        slow.open();
+        for task in waiting {
+            task.wait().unwrap();
+        }
+        busy.release();
+        assert_complete(&manager.stop().unwrap());
+        assert_eq!(kit.peak(), 2);
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// Promise 2: a cap that is lowered during a succession is reached when it is over, exactly, and somebody serves on.
+#[test]
+fn a_cap_that_is_lowered_during_a_succession_is_reached() {
+    on_every_manager(|kind| {
+        for busy in [false, true] {
+            let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
+            let config =
+                kit.config(1).max_worker_count(2).max_lifetime(LIFETIME).scaling(Puppet::new());
+            let manager = kind.build(config.clock(clock.clone()));
+            await_rest(&manager, 1);
+            kit.block_creates(&slow);
+            clock.advance(AGED);
+            slow.await_arrivals(1);
+            let busy = busy.then(|| Busy::with(&manager, 1));
+            manager.resize(1, 1).unwrap();
+            slow.open();
+            if let Some(busy) = busy {
+                busy.release();
+            }
+            await_rest(&manager, 1);
+            kit.wait_until(|counts| counts.live == 1);
+            id_of(&manager, Door::Wait);
+            assert_eq!(manager.stats().max_workers, 1);
+            let before = kit.peak();
+            clock.advance(LIFETIME * 2); // the next succession has no room
+            await_rest(&manager, 1);
+            kit.wait_until(|counts| counts.live == 1);
+            assert_complete(&manager.stop().unwrap());
+            assert_eq!((before, kit.peak()), (2, 2));
+            kit.assert_all_destroyed_once();
+        }
+    });
+}
+
+// Promises 3 and 4: resources grow old in a pause as well, and nothing starts for that.
+#[test]
+fn a_resource_that_expires_in_a_pause_is_replaced_in_it() {
+    on_every_manager(|kind| {
+        for room in [0, 1] {
+            let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
+            let config = kit.config(1).max_worker_count(1 + room).max_lifetime(LIFETIME);
+            let config = config.scaling(Puppet::new()).observer(seen.clone());
+            let manager = kind.build(config.clock(clock.clone()));
+            await_rest(&manager, 1);
+            manager.pause();
+            let waiting = manager.task(|_, res| Ok(res.id())).submit();
+            clock.advance(AGED);
+            kit.wait_until(|counts| counts.created == 2 && counts.destroyed == 1);
+            await_rest(&manager, 1);
+            assert_eq!(seen.count(|what| matches!(what, What::TaskStarted { .. })), 0);
+            manager.resume();
+            assert_eq!(waiting.wait().unwrap(), 2);
+            assert_complete(&manager.stop().unwrap());
+            assert_eq!(kit.peak(), 1 + room as u64);
+        }
+    });
+}
+
+// Promises 3, 10 and 11: a shutdown while a worn resource's successor is being made ends, and both go.
+#[test]
+fn a_shutdown_while_a_worn_resource_is_succeeded_destroys_both() {
+    on_every_manager(|kind| {
+        for begin in [begin_stop, begin_kill] {
+            let (kit, slow) = (Kit::new(), Gate::new());
+            let config = kit.config(1).max_worker_count(2).max_uses(10).scaling(Puppet::new());
+            let manager = kind.build(config.clock(ManualClock::new()));
+            kit.block_creates(&slow);
+            for _ in 0..9 {
+                assert_eq!(id_of(&manager, Door::Wait), 1);
+            }
+            slow.await_arrivals(1);
+            let shutdown = begin(&manager);
+            kit.wait_until(|counts| counts.destroyed == 1);
+            slow.open();
+            assert_complete(&report_of(shutdown));
+            assert_eq!((kit.created(), kit.peak()), (2, 2));
+            kit.assert_all_destroyed_once();
+        }
+    });
+}
+
+// Promise 9: a succession whose creation panics leaves the old resource serving, and is tried again.
+#[test]
+fn a_successor_whose_creation_panics_is_tried_again() {
+    on_every_manager(|kind| {
+        let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
+        let config =
+            kit.config(1).max_worker_count(2).max_lifetime(LIFETIME).scaling(Puppet::new());
+        let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
+        await_rest(&manager, 1);
+        kit.panic_next_create();
+        clock.advance(AGED);
+        seen.wait_for(1, |what| matches!(what, What::CreateFailed { panicked: true, .. }));
+        assert_eq!(id_of(&manager, Door::Wait), 1);
+        eventually("it is tried again", || {
+            clock.advance(Duration::from_millis(5));
+            kit.created() == 2
+        });
+        kit.wait_until(|counts| counts.destroyed == 1);
+        assert_eq!(id_of(&manager, Door::Wait), 3);
+        await_rest(&manager, 1);
+        let reason = DestroyReason::Expired;
+        let expired = |what: &What| matches!(what, What::ResourceDestroyed { reason: why, .. } if *why == reason);
+        assert_eq!(seen.count(expired), 1);
+        assert_complete(&manager.stop().unwrap());
+        assert_eq!(kit.peak(), 2);
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// Promises 1, 2, 3 and 4: every way in which a resource can go, at the same time.
+#[test]
+fn a_crowd_among_short_lived_resources_loses_nothing() {
+    on_every_manager(|kind| {
+        let (kit, used) = (Kit::new(), Arc::new(AtomicU64::new(0)));
+        let turn = AtomicU64::new(0);
+        let config = kit.config(2).max_worker_count(5).burst_interval(Duration::from_millis(1));
+        let config = config.max_lifetime(Duration::from_millis(3)).max_uses(12);
+        let config = config.idle_timeout(Duration::from_millis(2)).min_idle(1);
+        let config = config
+            .validate(move |_| !turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(5))
+            .validate_after(Duration::from_micros(200));
+        let manager = kind.build(config);
         thread::scope(|scope| {
             for caller in 0..4 {
-                let (manager, ping) = (&manager, &ping);
+                let (manager, used) = (&manager, &used);
                 scope.spawn(move || {
-                    for n in 0..30 {
-                        let ping = ping.clone();
-                        let door = Door::ALL[(caller + n) % 4];
-                        let met = door.send(manager, move |_, res| Ok(ping.is_unsound(res.id())));
-                        assert!(!met.unwrap(), "an unsound resource reached a task");
+                    for n in 0..60 {
+                        let used = Arc::clone(used);
+                        let ended = Door::ALL[(caller + n) % 4].send(manager, move |cx, _| {
+                            if n % 10 == 3 && cx.attempt() == 1 {
+                                return Err(Fault::Sick);
+                            }
+                            used.fetch_add(1, Ordering::Relaxed);
+                            Ok(())
+                        });
+                        ended.unwrap();
                     }
                 });
             }
+            scope.spawn(|| {
+                for n in 0..40 {
+                    manager.resize(1 + n % 3, 3 + n % 3).unwrap();
+                    manager.pause();
+                    thread::yield_now();
+                    manager.resume();
+                }
+                manager.resize(2, 5).unwrap();
+            });
         });
-        end(&manager, &kit);
+        let report = manager.stop().unwrap();
+        assert_complete(&report);
+        assert_eq!((report.completed, used.load(Ordering::Relaxed)), (240, 240));
+        assert!(kit.peak() <= 5, "{} resources at once", kit.peak());
+        kit.assert_all_destroyed_once();
     });
 }
 
-// Promise 17: one caller after another has each resource validated where the limit is zero.
+// Promise 4: what waits while a resource is succeeded runs in its order all the same.
 #[test]
-fn with_a_limit_of_zero_an_idle_resource_is_validated_before_every_use() {
-    on_every_door(|kind, door| {
-        let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-        let config = ping.config(kit.config(1)).validate_after(Duration::ZERO).clock(clock);
-        let manager = kind.build(config);
-        for used in 1..=10 {
-            await_rest(&manager, 1);
-            assert_eq!(id_of(&manager, door), 1);
-            assert_eq!(ping.asked(), vec![(1, true); used]);
-        }
-        end(&manager, &kit);
-    });
-}
-
-// Promise 17: a worker that goes from one task to the next was never idle.
-#[test]
-fn a_worker_that_finds_no_rest_is_not_asked_in_between() {
-    on_every_manager(|kind| {
-        let (kit, clock, ping) = (Kit::new(), ManualClock::new(), Ping::default());
-        let config = ping.config(kit.config(1)).validate_after(Duration::ZERO).clock(clock);
-        let manager = kind.build(config);
-        let busy = Busy::with(&manager, 1);
-        let before = ping.asked().len();
-        let waiting: Vec<_> =
-            (0..5).map(|_| manager.task(|_, res| Ok(res.id())).submit()).collect();
-        busy.release();
-        for task in waiting {
-            assert_eq!(task.wait().unwrap(), 1);
-        }
-        let asked = ping.asked().len() - before;
-        end(&manager, &kit);
-        assert_eq!(asked, 0);
-    });
+fn a_succession_does_not_change_the_order_of_what_waits() {
+    for kind in Manager::ALL {
+        crate::support::within(crate::support::LIMIT, move || {
+            let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
+            let config = kit.config(1).max_lifetime(LIFETIME).observer(seen.clone());
+            let manager = kind.build(config.clock(clock.clone()));
+            let busy = Busy::with(&manager, 1);
+            let tasks = [Priority::Low, Priority::Normal, Priority::High, Priority::Normal];
+            let tasks = tasks.map(|priority| {
+                manager.task(|_, res| Ok(res.id())).priority(priority).name("in line").submit()
+            });
+            crate::support::pass(&manager, &clock, LIFETIME); // its age is noticed
+            let ids = tasks.each_ref().map(tasker::TaskHandle::id);
+            busy.release();
+            for task in tasks {
+                assert_eq!(task.wait().unwrap(), 2);
+            }
+            manager.stop().unwrap();
+            let started: Vec<_> = seen
+                .events()
+                .into_iter()
+                .filter_map(|event| match event.what {
+                    What::TaskStarted { id, name: Some(name), .. } if name == "in line" => Some(id),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(started, [ids[2], ids[1], ids[3], ids[0]]);
+        });
+    }
 }
 
 // ---- at the door ----
@@ -1224,21 +977,5 @@ fn a_setting_that_makes_no_sense_is_named_and_nothing_is_made() {
             }
             assert_eq!(kit.counts().calls, 0, "{named}");
         }
-    });
-}
-
-// Small print: limits that make sense are accepted, however large.
-#[test]
-fn limits_beyond_all_measure_are_accepted() {
-    on_every_manager(|kind| {
-        let (kit, ping) = (Kit::new(), Ping::default());
-        let config = kit.config(1).max_worker_count(2).max_lifetime(Duration::MAX);
-        let config = config.max_uses(u64::MAX).idle_timeout(Duration::MAX).min_idle(2);
-        let manager = kind.build(ping.config(config).validate_after(Duration::MAX));
-        for door in Door::ALL {
-            id_of(&manager, door);
-        }
-        end(&manager, &kit);
-        assert_eq!(ping.asked(), []);
     });
 }

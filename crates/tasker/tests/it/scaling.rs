@@ -1,124 +1,333 @@
-//! Promises 2 and 8: when exactly a policy is asked, whom its plan sends away, and when it is dropped.
+//! Promises 2 and 8: what scaling policies are asked and when, what becomes of their plans, and when they are dropped.
 
-use std::fmt::Arguments;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tasker::autoscale::{BreakEven, Load, Plan, Reason, ScalingPolicy};
+use tasker::autoscale::{BreakEven, Fixed, Load, Plan, RateBased, Reason, ScalingPolicy};
 use tasker::testing::ManualClock;
-use tasker::{BuildError, Logger, Phase, TaskError, TaskHandle, TaskManager};
+use tasker::{BuildError, Phase, TaskError, TaskManager};
 
 use crate::support::{
-    Busy, Fault, Gate, Kit, LIMIT, Recorder, Res, What, assert_complete, eventually,
-    on_every_manager, pass,
+    Busy, Fault, Gate, Kit, LIMIT, Log, Manager, Puppet, Recorder, Res, What, assert_complete,
+    await_rest, eventually, on_every_manager, pass, submit, wait_all, within,
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);
 const MOMENT: Duration = Duration::from_nanos(1);
 
-type Saying = Arc<dyn Fn(&Load) -> Plan + Send + Sync>;
-
-/// A policy that plans what the test says at the time, and counts how often it was asked.
-#[derive(Clone)]
-struct Puppet(Arc<(Mutex<Strings>, Condvar)>);
-
-struct Strings {
-    say: Saying,
-    asked: usize,
+#[test]
+fn a_policy_is_asked_as_soon_as_a_task_finds_nobody_idle() {
+    on_every_manager(|kind| {
+        let (kit, puppet) = (Kit::new(), Puppet::new());
+        let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL);
+        let manager = kind.build(config.clock(ManualClock::new()).scaling(puppet.clone()));
+        let busy = Busy::with(&manager, 1);
+        assert_eq!(puppet.asked(), 0, "somebody was idle");
+        puppet.say_workers(3);
+        let waiting = submit(&manager, 1);
+        eventually("it is asked although no time passes", || puppet.asked() > 0);
+        for handle in waiting {
+            handle.wait().unwrap(); // on a burst worker
+        }
+        let load = puppet.last();
+        assert_eq!((load.worker_count, load.max_worker_count, load.interval), (1, 3, INTERVAL));
+        busy.release();
+        manager.stop().unwrap();
+        kit.assert_all_destroyed_once();
+    });
 }
 
-impl Puppet {
-    fn new() -> Self {
-        let say: Saying = Arc::new(|load| Plan::hold(load, "nothing is to change"));
-        Self(Arc::new((Mutex::new(Strings { say, asked: 0 }), Condvar::new())))
-    }
-
-    fn say(&self, say: impl Fn(&Load) -> Plan + Send + Sync + 'static) {
-        self.lock().say = Arc::new(say);
-    }
-
-    fn say_workers(&self, workers: usize) {
-        self.say(move |_| Plan::new(workers, format!("{workers} are wanted")));
-    }
-
-    fn hold(&self) {
-        self.say(|load| Plan::hold(load, "nothing is to change"));
-    }
-
-    fn asked(&self) -> usize {
-        self.lock().asked
-    }
-
-    /// Blocks until the policy has been asked so often.
-    fn await_asked(&self, times: usize) {
-        let waited = self.0.1.wait_timeout_while(self.lock(), LIMIT, |it| it.asked < times);
-        let (strings, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let asked = strings.asked;
-        drop(strings);
-        assert!(asked >= times, "asked {asked} times, not {times}, in {LIMIT:?}");
-    }
-
-    /// Moves the clock on by an interval and blocks until the policy was asked for it. Only while nobody comes
-    /// or goes.
-    fn tick(&self, clock: &ManualClock) {
-        let before = self.asked();
-        clock.advance(INTERVAL);
-        self.await_asked(before + 1);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Strings> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+// Promise: an idle manager has no wake-ups.
+#[test]
+fn nobody_is_asked_while_there_is_nothing_to_scale() {
+    on_every_manager(|kind| {
+        let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+        let config = kit.config(2).max_worker_count(4).burst_interval(INTERVAL);
+        let manager = kind.build(config.clock(clock.clone()).scaling(puppet.clone()));
+        for _ in 0..20 {
+            clock.advance(INTERVAL);
+            manager.queue_task(|_, _| Ok(())).unwrap();
+        }
+        assert_eq!(puppet.asked(), 0);
+        manager.stop().unwrap();
+    });
 }
 
-impl ScalingPolicy for Puppet {
-    fn plan(&mut self, load: &Load, _now: Instant) -> Plan {
-        let say = {
-            let mut strings = self.lock();
-            strings.asked += 1;
-            Arc::clone(&strings.say)
+#[test]
+fn a_plan_grows_and_shrinks_the_pool_and_tells_its_reason() {
+    on_every_manager(|kind| {
+        let (kit, clock) = (Kit::new(), ManualClock::new());
+        let (puppet, seen) = (Puppet::new(), Recorder::new());
+        let config = kit.config(1).max_worker_count(4).burst_interval(INTERVAL);
+        let config = config.clock(clock.clone()).scaling(puppet.clone()).observer(seen.clone());
+        let manager = kind.build(config);
+        let busy = Busy::with(&manager, 1);
+        puppet.say_workers(4);
+        submit(&manager, 1).pop().unwrap().wait().unwrap();
+        eventually("all are there", || manager.stats().active_workers == 4);
+        puppet.say_workers(2);
+        eventually("two are left", || {
+            clock.advance(INTERVAL);
+            manager.stats().active_workers == 2 && manager.stats().leaving_workers == 0
+        });
+        busy.release();
+        let said = |from: usize, to: usize, words: &str| {
+            seen.wait_for(1, |what| {
+                matches!(what, What::Scaled { from: f, to: t, reason }
+                    if *f == from && *t == to && reason.to_string() == words)
+            });
         };
-        self.0.1.notify_all();
-        say(load) // without the lock: it may panic or call anybody
+        said(1, 4, "4 are wanted");
+        said(4, 2, "2 are wanted");
+        manager.stop().unwrap();
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// Promise 2: a policy that plans nonsense breaks neither the cap nor the base, and loses nothing.
+#[test]
+fn a_wild_plan_is_cut_to_the_limits_and_reported() {
+    struct Wild(fastrand::Rng);
+    impl ScalingPolicy for Wild {
+        fn plan(&mut self, load: &Load, _: Instant) -> Plan {
+            assert!(load.workers() + load.leaving <= 5, "{load:?}");
+            let plans = [0, 1, 3, 5, 6, 1000, usize::MAX];
+            Plan::new(plans[self.0.usize(..plans.len())], "wild")
+        }
     }
+    on_every_manager(|kind| {
+        let (kit, warnings) = (Kit::new(), Log::default());
+        let config = kit.config(2).max_worker_count(5).burst_interval(Duration::from_millis(1));
+        let config = config.scaling(Wild(fastrand::Rng::with_seed(7))).logger(warnings.clone());
+        let manager = kind.build(config);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for n in 0..100 {
+                        let task = manager.task(move |_, _| {
+                            thread::yield_now();
+                            if n % 20 == 7 { Err(Fault::Own) } else { Ok(()) }
+                        });
+                        let _ = if n % 2 == 0 { task.run() } else { task.submit().wait() };
+                    }
+                });
+            }
+        });
+        let (gate, busy) = crate::support::occupy(&manager, 2);
+        let waiting = submit(&manager, 30);
+        eventually("a wild plan is reported", || {
+            warnings.0.lock().unwrap().iter().any(|text| text.contains("scaling policy plans"))
+        });
+        assert!(manager.stats().active_workers >= 2 || manager.stats().recovering_workers > 0);
+        gate.open();
+        busy.into_iter().chain(waiting).for_each(|handle| handle.wait().unwrap());
+        let report = manager.stop().unwrap();
+        assert_complete(&report);
+        assert_eq!(report.accepted, 432);
+        assert!(kit.peak() <= 5, "{}", kit.peak());
+        kit.assert_all_destroyed_once();
+    });
 }
 
-/// Keeps warnings and errors.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn count(&self, words: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|line| line.contains(words)).count()
+// Promise 2, by a gate and not by time: however long creations take and whatever is planned.
+#[test]
+fn slow_creations_never_exceed_the_cap_whatever_the_policy_is() {
+    fn check(kind: Manager, policy: Box<dyn ScalingPolicy>) {
+        let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
+        let config = kit.config(1).max_worker_count(4).burst_interval(INTERVAL);
+        let manager = kind.build(config.clock(clock.clone()).scaling(policy));
+        kit.block_creates(&slow);
+        let busy = Busy::with(&manager, 1);
+        let waiting = submit(&manager, 50);
+        for _ in 0..40 {
+            crate::support::pass(&manager, &clock, INTERVAL);
+            assert!(kit.counts().calls <= 4);
+        }
+        slow.await_arrivals(1); // it does grow
+        assert!(manager.stats().recovering_workers <= 3);
+        slow.open();
+        waiting.into_iter().for_each(|handle| handle.wait().unwrap());
+        busy.release();
+        assert_complete(&manager.stop().unwrap());
+        assert!(kit.peak() <= 4, "{}", kit.peak());
+        kit.assert_all_destroyed_once();
     }
+    on_every_manager(|kind| {
+        let wild = Puppet::new();
+        wild.say_workers(usize::MAX);
+        let policies: [Box<dyn ScalingPolicy>; 4] = [
+            Box::new(BreakEven::new()),
+            Box::new(RateBased::new()),
+            Box::new(Fixed::new(4)),
+            Box::new(wild),
+        ];
+        for policy in policies {
+            check(kind, policy);
+        }
+    });
 }
 
-impl Logger for Log {
-    fn debug(&self, _: Arguments<'_>) {}
-    fn info(&self, _: Arguments<'_>) {}
-    fn warn(&self, message: Arguments<'_>) {
-        self.0.lock().unwrap().push(format!("warn: {message}"));
+// Promise 8: a policy is the user's code.
+#[test]
+fn a_policy_that_panics_changes_nothing_and_is_asked_again() {
+    struct Panics(Arc<AtomicUsize>);
+    impl ScalingPolicy for Panics {
+        fn plan(&mut self, _: &Load, _: Instant) -> Plan {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("a policy panics on order");
+        }
     }
-    fn error(&self, message: Arguments<'_>) {
-        self.0.lock().unwrap().push(format!("error: {message}"));
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("so does its drop");
+        }
     }
+    on_every_manager(|kind| {
+        let (kit, warnings) = (Kit::new(), Log::default());
+        let (clock, asked) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+        let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL);
+        let config = config.scaling(Panics(Arc::clone(&asked))).logger(warnings.clone());
+        let manager = kind.build(config.clock(clock.clone()));
+        let busy = Busy::with(&manager, 1);
+        let waiting = submit(&manager, 1);
+        eventually("it is asked twice", || {
+            clock.advance(INTERVAL);
+            asked.load(Ordering::SeqCst) >= 2
+        });
+        busy.release();
+        waiting.into_iter().for_each(|handle| handle.wait().unwrap());
+        assert_complete(&manager.stop().unwrap());
+        assert_eq!(kit.created(), 1);
+        let texts = warnings.0.lock().unwrap();
+        assert!(texts.iter().any(|text| text.contains("scaling policy panicked")), "{texts:?}");
+    });
 }
 
-fn submit(manager: &TaskManager<Res, Fault>, tasks: usize) -> Vec<TaskHandle<(), Fault>> {
-    (0..tasks).map(|_| manager.task(|_, _| Ok(())).submit()).collect()
+#[test]
+fn a_policy_may_call_its_manager() {
+    struct Calls(Arc<Mutex<Option<TaskManager<Res, Fault>>>>);
+    impl ScalingPolicy for Calls {
+        fn plan(&mut self, load: &Load, _: Instant) -> Plan {
+            if let Some(manager) = self.0.lock().unwrap().take() {
+                assert_eq!(manager.stats().base_workers, load.worker_count);
+                drop(manager.task(|_, _| Ok(())).submit());
+                assert_eq!(manager.resize(1, 4), Ok(()));
+                let _ = manager.stop(); // begins it and returns
+            }
+            Plan::hold(load, "it calls")
+        }
+    }
+    on_every_manager(|kind| {
+        let (kit, cell) = (Kit::new(), Arc::new(Mutex::new(None)));
+        let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL);
+        let manager = kind.build(config.scaling(Calls(Arc::clone(&cell))));
+        let busy = Busy::with(&manager, 1);
+        *cell.lock().unwrap() = Some(manager.clone());
+        let waiting = submit(&manager, 1);
+        eventually("the policy stops its manager", || manager.phase() == Phase::Stopping);
+        busy.release();
+        waiting.into_iter().for_each(|handle| handle.wait().unwrap());
+        let report = manager.join();
+        assert_complete(&report);
+        assert_eq!(report.completed, 3);
+    });
 }
 
-fn wait_all(handles: Vec<TaskHandle<(), Fault>>) {
-    handles.into_iter().for_each(|handle| handle.wait().unwrap());
+// Promise 9: a backend that fails is not hammered: each failure halves how many may be under way.
+#[test]
+fn failing_creations_are_not_multiplied() {
+    within(LIMIT, || {
+        let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+        let config = kit.config(1).max_worker_count(16).burst_interval(INTERVAL);
+        let manager = Manager::Lending.build(config.clock(clock.clone()).scaling(puppet.clone()));
+        let busy = Busy::with(&manager, 1);
+        kit.break_down();
+        puppet.say_workers(3);
+        let waiting = submit(&manager, 1);
+        eventually("two have failed", || kit.counts().failures >= 2);
+        puppet.say_workers(16);
+        for _ in 0..10 {
+            crate::support::pass(&manager, &clock, Duration::from_millis(1));
+        }
+        assert_eq!(puppet.last().allowance, 1);
+        assert!(manager.stats().recovering_workers <= 2, "{:?}", manager.stats());
+        kit.mend();
+        eventually("it grows again", || {
+            clock.advance(Duration::from_secs(30));
+            manager.stats().active_workers > 3
+        });
+        busy.release();
+        waiting.into_iter().for_each(|handle| handle.wait().unwrap());
+        assert_complete(&manager.stop().unwrap());
+    });
 }
 
-fn await_idle(manager: &TaskManager<Res, Fault>, idle: usize) {
-    eventually("the workers are idle", || {
-        let stats = manager.stats();
-        (stats.idle_workers, stats.leaving_workers, stats.recovering_workers) == (idle, 0, 0)
+#[test]
+fn a_policy_that_contradicts_the_limits_is_refused_before_anything_is_made() {
+    struct Panics;
+    impl ScalingPolicy for Panics {
+        fn plan(&mut self, load: &Load, _: Instant) -> Plan {
+            Plan::hold(load, "never")
+        }
+        fn check(&self, _: usize, _: usize) -> Result<(), String> {
+            panic!("a check panics on order");
+        }
+    }
+    let kit = Kit::new();
+    let config = || kit.config(1).max_worker_count(4);
+    let refused = [
+        (config().scaling(Fixed::new(5)), "5"),
+        (config().scaling(BreakEven::new().price(-1.0)), "price"),
+        (config().scaling(Panics), "a check panics on order"),
+        (config().scaling(BreakEven::new()).burst_interval(Duration::ZERO), "burst_interval"),
+    ];
+    for (config, words) in refused {
+        match TaskManager::new(config) {
+            Err(error @ BuildError::InvalidSetting { setting: "scaling", .. }) => {
+                assert!(error.to_string().contains(words), "{error}");
+            }
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+    assert_eq!(kit.counts().calls, 0);
+}
+
+// Small print: the default policy's decisions, from a burst to its end.
+#[test]
+fn every_decision_reads_as_one_sentence() {
+    on_every_manager(|kind| {
+        let (kit, clock, seen) = (Kit::new(), ManualClock::new(), Recorder::new());
+        let config = kit.config(1).max_worker_count(6).burst_interval(INTERVAL);
+        let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
+        let gate = Gate::new();
+        let long = |gate: &Gate| {
+            let gate = gate.clone();
+            let wait = move |_: &_, _: &mut _| {
+                gate.wait();
+                Ok(())
+            };
+            manager.task_once(wait).submit()
+        };
+        let busy: Vec<_> = (0..12).map(|_| long(&gate)).collect();
+        eventually("it grows", || {
+            clock.advance(INTERVAL);
+            manager.stats().running_tasks == 6
+        });
+        gate.open();
+        wait_all(busy);
+        eventually("it comes back", || {
+            clock.advance(INTERVAL);
+            manager.stats().active_workers == 1
+        });
+        seen.wait_for(1, |what| matches!(what, What::Scaled { to: 1, .. }));
+        manager.stop().unwrap();
+        for reason in changes(&seen, 1) {
+            let words = reason.to_string();
+            assert!(words.len() > 10 && words.chars().any(|c| c.is_ascii_digit()), "{words}");
+        }
     });
 }
 
@@ -127,7 +336,7 @@ fn await_idle(manager: &TaskManager<Res, Fault>, idle: usize) {
 fn elapse(manager: &TaskManager<Res, Fault>, clock: &ManualClock, idle: usize, step: Duration) {
     // A look comes after the timeouts of the same moment; when the second alarm rings it is over.
     for step in [step, MOMENT] {
-        await_idle(manager, idle);
+        await_rest(manager, idle);
         let alarm = manager.task_once(|cx, _| {
             cx.token().wait();
             Ok(())
@@ -136,7 +345,7 @@ fn elapse(manager: &TaskManager<Res, Fault>, clock: &ManualClock, idle: usize, s
         clock.advance(step);
         alarm.wait().unwrap();
     }
-    await_idle(manager, idle);
+    await_rest(manager, idle);
 }
 
 /// Grows to `workers`, all of which are idle then, and holds that number.
@@ -148,7 +357,7 @@ fn grow(manager: &TaskManager<Res, Fault>, puppet: &Puppet, workers: usize) {
     puppet.hold();
     wait_all(waiting);
     busy.release();
-    await_idle(manager, workers);
+    await_rest(manager, workers);
 }
 
 // Small print of `burst_interval`: once per interval, no more and no less, while somebody may be one too many.
@@ -159,11 +368,11 @@ fn a_policy_is_asked_once_per_interval_while_somebody_may_be_one_too_many() {
         let config = kit.config(1).max_worker_count(3).burst_interval(INTERVAL);
         let manager = kind.build(config.clock(clock.clone()).scaling(puppet.clone()));
         grow(&manager, &puppet, 2);
-        puppet.tick(&clock); // whatever was still under way is over
+        puppet.tick(&clock, INTERVAL); // whatever was still under way is over
         elapse(&manager, &clock, 2, MOMENT);
         let before = puppet.asked();
         for _ in 0..10 {
-            puppet.tick(&clock);
+            puppet.tick(&clock, INTERVAL);
         }
         elapse(&manager, &clock, 2, MOMENT);
         assert_eq!(puppet.asked() - before, 10);
@@ -185,7 +394,7 @@ fn nobody_is_asked_once_the_burst_is_over() {
         let busy = Busy::with(&manager, 1);
         let waiting = submit(&manager, 1);
         puppet.await_asked(1);
-        puppet.tick(&clock); // it does not want more
+        puppet.tick(&clock, INTERVAL); // it does not want more
         busy.release();
         wait_all(waiting);
         elapse(&manager, &clock, 1, INTERVAL); // the last look finds nothing to do
@@ -238,7 +447,7 @@ fn a_plan_for_fewer_sends_the_coldest_away_and_nobody_who_works() {
             let (gate, task) = working.remove(0);
             gate.open();
             let id = task.wait().unwrap();
-            await_idle(&manager, idle);
+            await_rest(&manager, idle);
             clock.advance(Duration::from_secs(1));
             id
         };
@@ -284,7 +493,7 @@ fn an_impossible_plan_is_carried_out_as_far_as_it_may_be_and_reported_once() {
         wait_all(waiting);
         busy.release();
         for _ in 0..5 {
-            puppet.tick(&clock);
+            puppet.tick(&clock, INTERVAL);
         }
         assert_eq!(log.count(&usize::MAX.to_string()), 1, "{:?}", log.0);
         assert_eq!(log.count("2 to 4 are allowed"), 1, "{:?}", log.0);
@@ -583,7 +792,7 @@ fn every_kind_of_reason_carries_the_numbers_it_was_made_of() {
             manager.stats().burst_workers == 0 && manager.stats().leaving_workers == 0
         });
         manager.resize(3, 6).unwrap();
-        await_idle(&manager, 3);
+        await_rest(&manager, 3);
         manager.stop().unwrap();
         let reasons = changes(&seen, 1);
         assert!(
@@ -609,7 +818,7 @@ fn idle_workers_that_are_wanted_and_unequipped_ones_that_are_not_are_told_of() {
         let config = kit.config(1).max_worker_count(4).burst_interval(INTERVAL).min_idle(2);
         let config = config.clock(clock.clone()).observer(seen.clone());
         let manager = kind.build(config.scaling(puppet));
-        await_idle(&manager, 2);
+        await_rest(&manager, 2);
         assert_complete(&manager.stop().unwrap());
         let words: Vec<_> = changes(&seen, 1).iter().map(Reason::to_string).collect();
         assert_eq!(words, ["0 workers are in use, and 2 more are to be idle"]);
@@ -632,7 +841,7 @@ fn idle_workers_that_are_wanted_and_unequipped_ones_that_are_not_are_told_of() {
             seen.count(|what| matches!(what, What::Scaled { reason: Reason::Unequipped, .. })) == 1
         });
         assert_eq!(changes(&seen, 1).len(), 2);
-        await_idle(&manager, 1);
+        await_rest(&manager, 1);
         assert_complete(&manager.stop().unwrap());
     });
 }

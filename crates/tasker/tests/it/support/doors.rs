@@ -25,6 +25,9 @@ pub(crate) enum Manager {
 impl Manager {
     pub(crate) const ALL: [Self; 3] = [Self::Lending, Self::NotLending, Self::Local];
 
+    /// The kinds that have a pool.
+    pub(crate) const POOLED: [Self; 2] = [Self::Lending, Self::NotLending];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lending => "with lending",

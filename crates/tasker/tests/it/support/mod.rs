@@ -3,9 +3,12 @@
 //! Nothing in here waits for ever: whatever takes longer than [`LIMIT`] fails the test.
 
 mod busy;
+mod crew;
 mod doors;
 mod gate;
 mod kit;
+mod log;
+mod puppet;
 mod recorder;
 mod reluctant;
 mod report;
@@ -14,10 +17,13 @@ mod watch;
 mod within;
 
 pub(crate) use busy::Busy;
+pub(crate) use crew::{await_rest, end, id_of, step, submit, wait_all, waiting};
 pub(crate) use doors::{Door, Manager, block_on};
 pub(crate) use gate::Gate;
 pub(crate) use kit::{Fault, Kit, Res};
-pub(crate) use recorder::{Recorder, What};
+pub(crate) use log::Log;
+pub(crate) use puppet::Puppet;
+pub(crate) use recorder::{Recorder, What, assert_only, gone, gone_from_pool};
 pub(crate) use reluctant::Reluctant;
 pub(crate) use report::assert_complete;
 pub(crate) use time::pass;

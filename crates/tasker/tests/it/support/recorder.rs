@@ -162,3 +162,28 @@ impl From<&Event<'_>> for What {
         }
     }
 }
+
+/// Whether a resource went for `reason`.
+pub(crate) fn gone(reason: DestroyReason) -> impl Fn(&What) -> bool {
+    move |what| matches!(what, What::ResourceDestroyed { reason: why, .. } if *why == reason)
+}
+
+/// Whether a pooled resource went for `reason`.
+pub(crate) fn gone_from_pool(reason: DestroyReason) -> impl Fn(&What) -> bool {
+    move |what| match what {
+        What::ResourceDestroyed { owner, reason: why, .. } => {
+            (*owner, *why) == (Owner::Pool, reason)
+        }
+        _ => false,
+    }
+}
+
+/// Fails unless everything that went before the shutdown went for `reason`.
+#[track_caller]
+pub(crate) fn assert_only(seen: &Recorder, reason: DestroyReason) {
+    for event in seen.events() {
+        if let What::ResourceDestroyed { reason: why, .. } = event.what {
+            assert!(why == reason || why == DestroyReason::Shutdown, "{why:?}");
+        }
+    }
+}
