@@ -238,18 +238,7 @@ impl fmt::Display for Waiting {
 mod tests {
     use super::*;
 
-    const BUSY: Headcount = Headcount {
-        worker_count: 2,
-        max_worker_count: 8,
-        min_idle: 0,
-        queued: 10,
-        in_use: 2,
-        idle: 0,
-        creating: 0,
-        failing: 0,
-        leaving: 0,
-        allowance: usize::MAX,
-    };
+    const BUSY: Headcount = Headcount { queued: 10, ..Headcount::BUSY };
 
     #[test]
     fn every_waiting_task_is_counted_for_one_cause() {

@@ -31,6 +31,9 @@
 //!   names for these.
 //! - [`TaskError`] says how a task ended if not with its value, [`TaskContext`] what running code may ask.
 //! - [`TaskManager::stop`] and [`TaskManager::kill`] end it all, and a [`ShutdownReport`] accounts for it.
+//! - [`autoscale`] decides how many workers there are; [`TaskManager::explain`] says why, and what tasks wait
+//!   for. [`TaskManager::resize`], [`pause`](TaskManager::pause) and [`resume`](TaskManager::resume) change a
+//!   manager that runs.
 //! - [`Observer`], [`Logger`] and [`MetricsCollector`] watch, and change nothing.
 //!
 //! # What happens when something breaks

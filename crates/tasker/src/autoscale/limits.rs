@@ -22,6 +22,21 @@ pub(crate) struct Headcount {
 }
 
 impl Headcount {
+    /// Two busy workers of two to eight, and five tasks that wait: what tables of tests vary.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) const BUSY: Self = Self {
+        worker_count: 2,
+        max_worker_count: 8,
+        min_idle: 0,
+        queued: 5,
+        in_use: 2,
+        idle: 0,
+        creating: 0,
+        failing: 0,
+        leaving: 0,
+        allowance: usize::MAX,
+    };
+
     /// Workers that stay.
     pub(crate) fn staying(&self) -> usize {
         self.in_use + self.idle + self.creating + self.failing
@@ -137,18 +152,7 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    const BUSY: Headcount = Headcount {
-        worker_count: 2,
-        max_worker_count: 8,
-        min_idle: 0,
-        queued: 5,
-        in_use: 2,
-        idle: 0,
-        creating: 0,
-        failing: 0,
-        leaving: 0,
-        allowance: usize::MAX,
-    };
+    const BUSY: Headcount = Headcount::BUSY;
 
     #[test]
     fn a_plan_is_carried_out_as_far_as_the_limits_allow() {

@@ -158,6 +158,13 @@ impl Roster {
         self.count(Condition::Idle) + self.in_use()
     }
 
+    /// Every seat whose worker has no resource.
+    pub(crate) fn unequipped(&self) -> impl Iterator<Item = usize> {
+        let conditions = [Condition::Creating, Condition::Recovering];
+        let some = conditions.into_iter().filter(|condition| self.count(*condition) > 0);
+        some.flat_map(|condition| self.all(condition))
+    }
+
     /// Every seat that is in `condition`.
     pub(crate) fn all(&self, condition: Condition) -> impl Iterator<Item = usize> {
         let seats = self.seats.iter().enumerate();

@@ -8,7 +8,6 @@ use crate::cancel::Why;
 use crate::clock::real_now;
 use crate::error::ShutdownError;
 use crate::outcome::TaskError;
-use crate::pool::roster::Condition;
 use crate::shutdown::{Phase, ShutdownReport, may_kill, may_stop};
 
 impl<R, E> Queue<R, E> {
@@ -159,11 +158,9 @@ impl<R, E> State<R, E> {
     }
 
     /// Workers without a resource look at the phase when they wake.
-    fn wake_unequipped(&self, fx: &mut Effects<R, E>) {
-        for condition in [Condition::Creating, Condition::Recovering] {
-            for seat in self.roster.all(condition) {
-                fx.wake(self.seats[seat].thread.as_ref());
-            }
+    pub(crate) fn wake_unequipped(&self, fx: &mut Effects<R, E>) {
+        for seat in self.roster.unequipped() {
+            fx.wake(self.seats[seat].thread.as_ref());
         }
     }
 }

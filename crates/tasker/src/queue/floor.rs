@@ -271,11 +271,7 @@ impl<R, E> State<R, E> {
             self.order(seat, Order::Leave(DestroyReason::Shutdown), fx);
         }
         // Those without a resource look at the phase themselves when they wake.
-        for condition in [Condition::Creating, Condition::Recovering] {
-            for seat in self.roster.all(condition) {
-                fx.wake(self.seats[seat].thread.as_ref());
-            }
-        }
+        self.wake_unequipped(fx);
         fx.wake(self.steward.as_ref());
     }
 

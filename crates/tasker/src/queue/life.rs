@@ -18,6 +18,16 @@ pub(crate) enum Parting {
     Leave(DestroyReason),
 }
 
+impl Parting {
+    /// What the worker's condition is from then on, and what it is told.
+    fn begin<R, E>(self) -> (Condition, Order<R, E>) {
+        match self {
+            Self::Replace(reason) => (Condition::Recovering, Order::Replace(reason)),
+            Self::Leave(reason) => (Condition::Leaving, Order::Leave(reason)),
+        }
+    }
+}
+
 impl<R, E> Queue<R, E> {
     /// A worker found its resource not sound: it is going to replace it.
     pub(crate) fn condemn(&self, seat: usize, now: Instant, fx: &mut Effects<R, E>) {
@@ -113,10 +123,7 @@ impl<R, E> State<R, E> {
 
     /// Sends a worker on its way: now if it is idle, else when it is free.
     fn part(&mut self, seat: usize, parting: Parting, fx: &mut Effects<R, E>) {
-        let (condition, order) = match parting {
-            Parting::Replace(reason) => (Condition::Recovering, Order::Replace(reason)),
-            Parting::Leave(reason) => (Condition::Leaving, Order::Leave(reason)),
-        };
+        let (condition, order) = parting.begin();
         if self.roster.rouse(seat, condition) {
             self.forget_age(seat);
             self.order(seat, order, fx);
@@ -174,10 +181,7 @@ impl<R, E> State<R, E> {
                 Stage::Aging(_) | Stage::Young => {}
             }
         }
-        let (condition, order) = match parting? {
-            Parting::Replace(reason) => (Condition::Recovering, Order::Replace(reason)),
-            Parting::Leave(reason) => (Condition::Leaving, Order::Leave(reason)),
-        };
+        let (condition, order) = parting?.begin();
         self.forget_age(seat);
         self.roster.set(seat, condition);
         Some(order)

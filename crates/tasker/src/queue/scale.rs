@@ -205,19 +205,14 @@ impl<R, E> State<R, E> {
     /// since its successor is there: the two of them are one worker.
     pub(crate) fn headcount(&self) -> Headcount {
         let (mut creating, mut failing, mut replacing) = (0, 0, 0);
-        for condition in [Condition::Creating, Condition::Recovering] {
-            if self.roster.count(condition) == 0 {
-                continue;
-            }
-            for seat in self.roster.all(condition) {
-                let seat = &self.seats[seat];
-                let kind = match (seat.predecessor, seat.retry) {
-                    (Some(_), _) => &mut replacing,
-                    (None, Some(_)) => &mut failing,
-                    (None, None) => &mut creating,
-                };
-                *kind += 1;
-            }
+        for seat in self.roster.unequipped() {
+            let seat = &self.seats[seat];
+            let kind = match (seat.predecessor, seat.retry) {
+                (Some(_), _) => &mut replacing,
+                (None, Some(_)) => &mut failing,
+                (None, None) => &mut creating,
+            };
+            *kind += 1;
         }
         let outgoing = self.outgoing();
         Headcount {
@@ -251,9 +246,9 @@ impl<R, E> State<R, E> {
     fn load(&mut self, now: Instant) -> Load {
         let count = self.headcount();
         let creation_time = self.gauge.creation_time();
-        let making = [Condition::Creating, Condition::Recovering];
-        let making = making.into_iter().flat_map(|condition| self.roster.all(condition));
-        let creating = making
+        let creating = self
+            .roster
+            .unequipped()
             .map(|seat| &self.seats[seat])
             .filter(|seat| seat.predecessor.is_none() && seat.retry.is_none())
             .map(|seat| {
@@ -352,9 +347,7 @@ impl<R, E> State<R, E> {
     }
 
     fn dismiss_waiting_to_retry(&mut self, workers: usize, fx: &mut Effects<R, E>) -> usize {
-        let making = [Condition::Creating, Condition::Recovering];
-        let making = making.into_iter().flat_map(|condition| self.roster.all(condition));
-        let waiting = making.filter(|seat| {
+        let waiting = self.roster.unequipped().filter(|seat| {
             let seat = &self.seats[*seat];
             seat.retry.is_some() && seat.order.is_none() && seat.predecessor.is_none()
         });
