@@ -164,7 +164,8 @@ fn waiting(
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { workers, worker_count, max_worker_count, .. } = self;
-        write!(f, "{workers} workers of {worker_count} to {max_worker_count}: ")?;
+        let s = if *workers == 1 { "" } else { "s" };
+        write!(f, "{workers} worker{s} ({worker_count} to {max_worker_count} are allowed)")?;
         let kinds = [
             (self.in_use, "in use"),
             (self.idle, "idle"),
@@ -174,7 +175,7 @@ impl fmt::Display for Explanation {
         ];
         let there = kinds.iter().filter(|(count, _)| *count > 0);
         for (at, (count, kind)) in there.enumerate() {
-            write!(f, "{}{count} {kind}", if at == 0 { "" } else { ", " })?;
+            write!(f, "{}{count} {kind}", if at == 0 { ": " } else { ", " })?;
         }
         f.write_str(".")?;
         if self.phase != Phase::Running {
@@ -186,7 +187,10 @@ impl fmt::Display for Explanation {
             }
             None => f.write_str(" Their number has not changed yet.")?,
         }
-        if let Some(reason) = &self.policy {
+        let told = self.last_change.as_ref().map(|change| &change.reason);
+        if let Some(reason) = &self.policy
+            && told != Some(reason)
+        {
             write!(f, " The policy said last: {reason}.")?;
         }
         write!(f, " {}", self.waiting)?;
@@ -290,7 +294,7 @@ mod tests {
         let words = Explanation::new(outlook, Some("no route to host".to_owned())).to_string();
         assert_eq!(
             words,
-            "8 workers of 2 to 8: 2 in use, 3 making a resource, 3 waiting to try again. The last change \
+            "8 workers (2 to 8 are allowed): 2 in use, 3 making a resource, 3 waiting to try again. The last change \
              was 2 -> 5, 1.2 s ago: it was so decided. The policy said last: the policy asks for a fixed \
              number. 10 tasks wait, the first of them for 340 ms: 30 % for a resource in the making, 30 % \
              for an on_create that fails, 40 % because max_worker_count is reached; 1 wait for the time \

@@ -57,7 +57,7 @@ fn an_idle_manager_has_little_to_tell() {
         assert_eq!((explanation.last_change.clone(), explanation.policy.clone()), (None, None));
         assert_eq!(
             explanation.to_string(),
-            "2 workers of 2 to 5: 2 idle. Their number has not changed yet. No task waits for a worker."
+            "2 workers (2 to 5 are allowed): 2 idle. Their number has not changed yet. No task waits for a worker."
         );
         manager.stop().unwrap();
     });
@@ -87,7 +87,7 @@ fn tasks_that_wait_for_busy_workers_say_how_long() {
         assert_eq!(waiting.longest, Some(INTERVAL * 4));
         let text = explanation.to_string();
         for words in [
-            "1 workers of 1 to 3: 1 in use.",
+            "1 worker (1 to 3 are allowed): 1 in use.",
             "The policy said last: all is well.",
             "3 tasks wait, the first of them for 400 ms: 100 % for a busy worker.",
         ] {
@@ -124,7 +124,7 @@ fn creations_the_cap_and_the_last_change_are_told_apart() {
         assert_eq!(change.reason.to_string(), "2 would be nice");
         let text = explanation.to_string();
         for words in [
-            "2 workers of 1 to 3: 1 in use, 1 making a resource.",
+            "2 workers (1 to 3 are allowed): 1 in use, 1 making a resource.",
             "The last change was 1 -> 2, 2 s ago: 2 would be nice.",
             "25 % for a resource in the making, 75 % for a busy worker",
         ] {
