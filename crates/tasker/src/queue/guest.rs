@@ -218,6 +218,7 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let missing = state.reserve_missing > 0;
         state.reserve_missing -= usize::from(missing);
+        state.reserve_making += usize::from(missing);
         missing
     }
 
@@ -236,6 +237,7 @@ impl<R, E> Queue<R, E> {
         let pooled = Pooled { lease, life, since: now, suspect: false };
         // The front: what has been used lately is more likely to be warm.
         state.shelf.reserve().push_front(pooled);
+        state.reserve_making -= 1;
         state.gauge.created(took);
         state.watch_reserve(now, fx);
     }
@@ -304,6 +306,7 @@ impl<R, E> Queue<R, E> {
                     state.built && state.phase == Phase::Running && state.steward_retry.is_none();
                 if state.reserve_missing > 0 && may_create {
                     state.reserve_missing -= 1;
+                    state.reserve_making += 1;
                     return Chore::Create;
                 }
                 if state.phase == Phase::Running && state.reserve_watch.is_none() {
@@ -319,6 +322,7 @@ impl<R, E> Queue<R, E> {
     pub(crate) fn refill_failed(&self, delay: Duration, now: Instant, fx: &mut Effects<R, E>) {
         let mut state = self.lock();
         state.reserve_missing += 1;
+        state.reserve_making -= 1;
         let at = now.checked_add(delay).unwrap_or(now);
         let retry = state.appoint(at, Due::Refill, fx);
         state.steward_retry = Some(retry);

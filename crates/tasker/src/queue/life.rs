@@ -236,11 +236,10 @@ impl<R, E> State<R, E> {
     /// Why a pooled resource has to go that nobody uses, if its life is over. Those that merely age go one
     /// after the other: while a place is empty they stay.
     pub(crate) fn pooled_for_too_long(&self, life: &Life, now: Instant) -> Option<DestroyReason> {
+        let lacking = self.reserve_missing + self.reserve_making > 0;
         match life.stage(&self.rules.life, now) {
             Stage::Over(reason) => Some(reason),
-            Stage::Aging(reason @ DestroyReason::Expired) if self.reserve_missing == 0 => {
-                Some(reason)
-            }
+            Stage::Aging(reason @ DestroyReason::Expired) if !lacking => Some(reason),
             Stage::Aging(_) | Stage::Young => None,
         }
     }

@@ -109,6 +109,8 @@ pub(crate) struct State<R, E> {
     shelf: Box<dyn Shelf<R>>,
     guests: Line<Running>,
     reserve_missing: usize,
+    /// Places of the pool for which a resource is being made.
+    reserve_making: usize,
     /// Places of the pool that are empty because what lay there was idle for too long.
     reserve_dormant: usize,
     /// When the pool has to be looked through for what lies there for too long.
@@ -343,6 +345,7 @@ impl<R, E> Queue<R, E> {
             shelf,
             guests: Line::new(),
             reserve_missing: rules.reserve_size,
+            reserve_making: 0,
             reserve_dormant: 0,
             reserve_watch: None,
             steward: None,

@@ -19,7 +19,7 @@ use tasker::{
 };
 
 use crate::support::{
-    Busy, Fault, Gate, Kit, LIMIT, Manager, Recorder, Reluctant, Res, What, assert_adds_up,
+    Busy, Fault, Gate, Kit, LIMIT, Manager, Puppet, Recorder, Reluctant, Res, What, assert_adds_up,
     assert_complete, begin_stop, eventually, on_every_door, on_every_manager, pass, report_of,
     within,
 };
@@ -562,6 +562,7 @@ fn a_burst_worker_that_is_told_to_go_counts_as_gone() {
         let tick = Duration::from_millis(1);
         let (clock, up, leaving) =
             (ManualClock::new(), Arc::new(AtomicBool::new(true)), Gate::new());
+        let puppet = Puppet::new();
         let (works, slow) = (Arc::clone(&up), leaving.clone());
         let create = move || match works.load(Ordering::SeqCst) {
             true => Ok(()),
@@ -573,6 +574,7 @@ fn a_burst_worker_that_is_told_to_go_counts_as_gone() {
             .max_worker_count(2)
             .resource_pool_size(0)
             .burst_interval(tick)
+            .scaling(puppet.clone())
             .clock(clock.clone());
         let manager = TaskManager::<(), Reluctant>::new(config).unwrap();
         // The last error is kept for `explain`, so that each failure drops the one before it: here is the
@@ -585,6 +587,7 @@ fn a_burst_worker_that_is_told_to_go_counts_as_gone() {
             clock.advance(tick);
             manager.stats().active_workers == 1
         });
+        puppet.say_workers(2);
         let sick = Gate::new();
         let condemned: Vec<_> = (0..2)
             .map(|_| {
@@ -600,6 +603,7 @@ fn a_burst_worker_that_is_told_to_go_counts_as_gone() {
             clock.advance(tick);
             manager.stats().running_tasks == 2
         });
+        puppet.hold();
         up.store(false, Ordering::SeqCst);
         sick.open();
         for condemned in condemned {
@@ -607,10 +611,9 @@ fn a_burst_worker_that_is_told_to_go_counts_as_gone() {
         }
         leaving.await_arrivals(2); // neither worker can go, nor try again
         let workers = || manager.stats().active_workers + manager.stats().recovering_workers;
-        eventually("one of them is told to go", || {
-            clock.advance(tick);
-            workers() == 1
-        });
+        // Time for one look and no more: after 5 ms at the earliest they would try again.
+        clock.advance(tick);
+        eventually("one of them is told to go", || workers() == 1);
         for _ in 0..100 {
             clock.advance(tick);
             assert_eq!(workers(), 1);
