@@ -5,15 +5,24 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::sync::{OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::real_now;
+#[cfg(not(loom))]
+use crate::sync::fence;
 use crate::sync::{AtomicU8, Condvar, Mutex, Ordering};
 
 const LIVE: u8 = 0;
 const CANCELLED: u8 = 1;
 const TIMED_OUT: u8 = 2;
+/// A bit beside the reason: the future that polls the task is to drop it.
+const ABORTED: u8 = 4;
 
 /// Why a token was cancelled; the first reason stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +53,16 @@ struct Flag {
     state: AtomicU8,
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    #[cfg(feature = "tokio")]
+    twin: OnceLock<CancellationToken>,
 }
 
 #[derive(Default)]
 struct Waiting {
     next: u64,
     wakers: Vec<(u64, Waker)>,
+    /// Who polls the task.
+    poller: Option<Waker>,
 }
 
 impl CancelToken {
@@ -60,6 +73,8 @@ impl CancelToken {
             state: AtomicU8::new(LIVE),
             waiting: Mutex::new(Waiting::default()),
             changed: Condvar::new(),
+            #[cfg(feature = "tokio")]
+            twin: OnceLock::new(),
         }))
     }
 
@@ -101,6 +116,23 @@ impl CancelToken {
         }
     }
 
+    /// Has whoever polls a task that was told to stop drop it. Only for a token that is cancelled, since that
+    /// one is not used again.
+    ///
+    /// # Panics
+    ///
+    /// A waker's panic goes on to the caller.
+    pub(crate) fn abort(&self) {
+        let poller = {
+            let mut waiting = self.0.waiting.lock();
+            self.0.state.fetch_or(ABORTED, Ordering::Release);
+            waiting.poller.take()
+        };
+        if let Some(waker) = poller {
+            waker.wake();
+        }
+    }
+
     /// Whether the token has been cancelled.
     #[inline]
     #[must_use]
@@ -109,7 +141,7 @@ impl CancelToken {
     }
 
     pub(crate) fn why(&self) -> Option<Why> {
-        match self.0.state.load(Ordering::Acquire) {
+        match self.0.state.load(Ordering::Acquire) & !ABORTED {
             LIVE => None,
             TIMED_OUT => Some(Why::TimedOut),
             _ => Some(Why::Cancelled),
@@ -168,11 +200,46 @@ impl CancelToken {
         WaitForCancel { token: self.clone(), key: None }
     }
 
-    /// Whether no more than `holders` clones of the token exist.
+    #[cfg(any(feature = "tokio", all(test, loom)))]
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) & ABORTED != 0
+    }
+
+    /// Leaves the waker of whoever polls the task, to be woken when it is aborted; whether it is already.
+    #[cfg(any(feature = "tokio", all(test, loom)))]
+    pub(crate) fn on_abort(&self, waker: Option<Waker>) -> bool {
+        let (aborted, before) = {
+            let mut waiting = self.0.waiting.lock();
+            (self.is_aborted(), std::mem::replace(&mut waiting.poller, waker))
+        };
+        drop(before); // outside the lock: a waker's drop is somebody else's code
+        aborted
+    }
+
+    /// Whether no more than `holders` clones of the token exist, and no twin that could cancel it.
     ///
-    /// Exact only while no holder can clone: the callers hold the lock under which the others do.
+    /// Exact only while no holder can clone: the callers hold the lock under which the others do. Ask this
+    /// first and whether the token is cancelled afterwards: who held it may have cancelled it, and gone.
     pub(crate) fn held_by_at_most(&self, holders: usize) -> bool {
-        Arc::strong_count(&self.0) <= holders
+        let few = Arc::strong_count(&self.0) <= holders;
+        // The count is read without ordering. The fence makes seen whatever a holder did with its clone before
+        // it dropped it. (In a model it would order what the crate does not, and hide mistakes.)
+        #[cfg(not(loom))]
+        fence(Ordering::Acquire);
+        #[cfg(feature = "tokio")]
+        let few = few && self.0.twin.get().is_none();
+        few
+    }
+
+    /// The token of tokio-util that is cancelled with this one, where there is one: see `aio/token.rs`.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn twin(&self) -> &OnceLock<CancellationToken> {
+        &self.0.twin
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn downgrade(&self) -> WeakCancelToken {
+        WeakCancelToken(Arc::downgrade(&self.0))
     }
 
     /// Wakes `waker` once, when the token is cancelled (at once if it is already).
@@ -208,6 +275,17 @@ impl Default for CancelToken {
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish()
+    }
+}
+
+/// A token that does not keep its flag: when the last [`CancelToken`] goes, there is nothing left to cancel.
+#[cfg(feature = "tokio")]
+pub(crate) struct WeakCancelToken(Weak<Flag>);
+
+#[cfg(feature = "tokio")]
+impl WeakCancelToken {
+    pub(crate) fn upgrade(&self) -> Option<CancelToken> {
+        self.0.upgrade().map(CancelToken)
     }
 }
 

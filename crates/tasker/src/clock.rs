@@ -19,6 +19,9 @@ pub(crate) fn real_now() -> Instant {
 pub(crate) enum Clock {
     #[default]
     Real,
+    /// That of the tokio runtime, which its tests can pause.
+    #[cfg(feature = "tokio")]
+    Runtime,
     #[cfg(feature = "testing")]
     Manual(ManualClock),
 }
@@ -28,6 +31,8 @@ impl Clock {
     pub(crate) fn now(&self) -> Instant {
         match self {
             Self::Real => real_now(),
+            #[cfg(feature = "tokio")]
+            Self::Runtime => tokio::time::Instant::now().into_std(),
             #[cfg(feature = "testing")]
             Self::Manual(clock) => clock.now(),
         }
@@ -37,6 +42,8 @@ impl Clock {
     pub(crate) fn park_until(&self, at: Instant) {
         match self {
             Self::Real => sync::park_timeout(at.saturating_duration_since(real_now())),
+            #[cfg(feature = "tokio")]
+            Self::Runtime => unreachable!("no thread waits for a runtime's time"),
             #[cfg(feature = "testing")]
             Self::Manual(_) => sync::park(),
         }

@@ -1,28 +1,20 @@
 //! Every knob of a manager, its default and the reason for it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::autoscale::{BreakEven, ScalingPolicy};
+use crate::autoscale::ScalingPolicy;
 use crate::cancel::CancelToken;
-use crate::clock::Clock;
+use crate::engine::Threads;
 use crate::error::BuildError;
 use crate::event::Observer;
-use crate::logger::{Logger, TracingLogger};
-use crate::metrics::{Collector, MetricsCollector};
-use crate::outcome::Panic;
+use crate::knobs::{Checked, How, Knobs};
+use crate::logger::Logger;
+use crate::metrics::MetricsCollector;
 use crate::overflow::Overflow;
-use crate::queue::Rules;
-use crate::reporter::Reporter;
+use crate::pool::Crew;
 use crate::resource::Hooks;
-use crate::resource::life::LifeRules;
 use crate::retry::backoff::Backoff;
-use crate::sync;
-use crate::worker::attempt::contain;
-
-/// How long an idle resource counts as sound without being asked.
-const STILL_SOUND: Duration = Duration::from_secs(1);
 
 /// Everything that can be set about a manager. Only the way to create a resource is required; the rest
 /// chains by value and is checked once, by [`TaskManager::new`](crate::TaskManager::new).
@@ -43,27 +35,9 @@ const STILL_SOUND: Duration = Duration::from_secs(1);
 /// ```
 pub struct Config<R, E> {
     hooks: Hooks<R, E>,
-    worker_count: Option<usize>,
-    max_worker_count: Option<usize>,
-    burst_interval: Duration,
-    policy: Option<Box<dyn ScalingPolicy>>,
-    max_lifetime: Option<Duration>,
-    max_uses: Option<u64>,
-    idle_timeout: Option<Duration>,
-    min_idle: usize,
-    validate_after: Option<Duration>,
-    max_retries: u32,
-    retry_backoff: Backoff,
-    resource_pool_size: Option<usize>,
-    queue_capacity: Option<usize>,
-    overflow: Overflow,
+    knobs: Knobs<E>,
     lending: bool,
-    shutdown_on: Option<CancelToken>,
-    logger: Box<dyn Logger>,
-    collector: Box<dyn MetricsCollector>,
-    observers: Vec<Box<dyn Observer>>,
     thread_name: String,
-    clock: Clock,
 }
 
 impl<R, E> Config<R, E> {
@@ -75,41 +49,15 @@ impl<R, E> Config<R, E> {
     /// It may block; it may panic, which is caught. The manager knows nothing of `E`, so
     /// that its own messages do not say *why* a creation failed: log that here.
     pub fn new(on_create: impl Fn() -> Result<R, E> + Send + Sync + 'static) -> Self {
-        Self {
-            hooks: Hooks {
-                create: Box::new(on_create),
-                destroy: Box::new(|resource| {
-                    drop(resource);
-                    Ok(())
-                }),
-                check_health: Box::new(|_| true),
-                validate: None,
-                created: sync::AtomicU64::new(0),
-                destroyed: sync::AtomicU64::new(0),
-                destroy_errors: sync::AtomicU64::new(0),
-            },
-            worker_count: None,
-            max_worker_count: None,
-            burst_interval: Duration::from_millis(100),
-            policy: None,
-            max_lifetime: None,
-            max_uses: None,
-            idle_timeout: None,
-            min_idle: 0,
-            validate_after: None,
-            max_retries: 3,
-            retry_backoff: Backoff::NONE,
-            resource_pool_size: None,
-            queue_capacity: None,
-            overflow: Overflow::Wait,
-            lending: true,
-            shutdown_on: None,
-            logger: Box::new(TracingLogger),
-            collector: Box::new(Collector::new()),
-            observers: Vec::new(),
-            thread_name: "tasker".to_owned(),
-            clock: Clock::Real,
-        }
+        let hooks = Hooks {
+            create: Box::new(on_create),
+            destroy: Box::new(|resource| {
+                drop(resource);
+                Ok(())
+            }),
+            validate: None,
+        };
+        Self { hooks, knobs: Knobs::new(), lending: true, thread_name: "tasker".to_owned() }
     }
 
     /// How a resource is taken apart; called exactly once for each one that `on_create` returned.
@@ -129,7 +77,7 @@ impl<R, E> Config<R, E> {
     /// counts as the default.
     #[must_use]
     pub fn check_health(mut self, check: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
-        self.hooks.check_health = Box::new(check);
+        self.knobs.accounts.check_health = Box::new(check);
         self
     }
 
@@ -149,7 +97,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn worker_count(mut self, workers: usize) -> Self {
-        self.worker_count = Some(workers);
+        self.knobs.worker_count = Some(workers);
         self
     }
 
@@ -165,7 +113,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn max_worker_count(mut self, workers: usize) -> Self {
-        self.max_worker_count = Some(workers);
+        self.knobs.max_worker_count = Some(workers);
         self
     }
 
@@ -184,7 +132,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn burst_interval(mut self, interval: Duration) -> Self {
-        self.burst_interval = interval;
+        self.knobs.burst_interval = interval;
         self
     }
 
@@ -205,7 +153,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn scaling(mut self, policy: impl ScalingPolicy) -> Self {
-        self.policy = Some(Box::new(policy));
+        self.knobs.policy = Some(Box::new(policy));
         self
     }
 
@@ -230,7 +178,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn max_lifetime(mut self, age: Duration) -> Self {
-        self.max_lifetime = Some(age);
+        self.knobs.max_lifetime = Some(age);
         self
     }
 
@@ -253,7 +201,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn max_uses(mut self, uses: u64) -> Self {
-        self.max_uses = Some(uses);
+        self.knobs.max_uses = Some(uses);
         self
     }
 
@@ -264,7 +212,7 @@ impl<R, E> Config<R, E> {
     /// A place of the pool that was emptied so is filled again after a `run_task` found the pool empty.
     #[must_use]
     pub fn idle_timeout(mut self, time: Duration) -> Self {
-        self.idle_timeout = Some(time);
+        self.knobs.idle_timeout = Some(time);
         self
     }
 
@@ -283,7 +231,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn min_idle(mut self, resources: usize) -> Self {
-        self.min_idle = resources;
+        self.knobs.min_idle = resources;
         self
     }
 
@@ -317,7 +265,7 @@ impl<R, E> Config<R, E> {
     /// between. Without [`validate`](Self::validate) it is an error.
     #[must_use]
     pub fn validate_after(mut self, idle: Duration) -> Self {
-        self.validate_after = Some(idle);
+        self.knobs.validate_after = Some(idle);
         self
     }
 
@@ -335,7 +283,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn max_retries(mut self, retries: u32) -> Self {
-        self.max_retries = retries;
+        self.knobs.max_retries = retries;
         self
     }
 
@@ -343,7 +291,7 @@ impl<R, E> Config<R, E> {
     /// resource.
     #[must_use]
     pub fn retry_backoff(mut self, backoff: Backoff) -> Self {
-        self.retry_backoff = backoff;
+        self.knobs.retry_backoff = backoff;
         self
     }
 
@@ -361,7 +309,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn resource_pool_size(mut self, size: usize) -> Self {
-        self.resource_pool_size = Some(size);
+        self.knobs.resource_pool_size = Some(size);
         self
     }
 
@@ -386,7 +334,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn queue_capacity(mut self, tasks: usize) -> Self {
-        self.queue_capacity = Some(tasks);
+        self.knobs.queue_capacity = Some(tasks);
         self
     }
 
@@ -394,7 +342,7 @@ impl<R, E> Config<R, E> {
     /// loses nothing. [`Overflow`] has an example.
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
+        self.knobs.overflow = overflow;
         self
     }
 
@@ -438,8 +386,8 @@ impl<R, E> Config<R, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn shutdown_on(mut self, token: CancelToken) -> Self {
-        self.shutdown_on = Some(token);
+    pub fn shutdown_on(mut self, token: impl Into<CancelToken>) -> Self {
+        self.knobs.shutdown_on = Some(token.into());
         self
     }
 
@@ -454,7 +402,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn logger(mut self, logger: impl Logger) -> Self {
-        self.logger = Box::new(logger);
+        self.knobs.logger = Box::new(logger);
         self
     }
 
@@ -475,7 +423,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn collector(mut self, collector: impl MetricsCollector) -> Self {
-        self.collector = Box::new(collector);
+        self.knobs.collector = Box::new(collector);
         self
     }
 
@@ -483,7 +431,7 @@ impl<R, E> Config<R, E> {
     /// call; any number can be added.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Box::new(observer));
+        self.knobs.observers.push(Box::new(observer));
         self
     }
 
@@ -510,136 +458,30 @@ impl<R, E> Config<R, E> {
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn clock(mut self, clock: crate::clock::ManualClock) -> Self {
-        self.clock = Clock::Manual(clock);
+        self.knobs.clock = crate::clock::Clock::Manual(clock);
         self
     }
 
     /// Checks the numbers and takes the configuration apart.
     pub(crate) fn into_parts(self, shelves: bool) -> Result<Parts<R, E>, BuildError<E>> {
-        let Self {
-            hooks,
-            worker_count,
-            max_worker_count,
-            burst_interval,
-            policy,
-            max_lifetime,
-            max_uses,
-            idle_timeout,
-            min_idle,
-            validate_after,
-            max_retries,
-            retry_backoff,
-            resource_pool_size,
-            queue_capacity,
-            overflow,
-            lending,
-            shutdown_on,
-            logger,
-            collector,
-            observers,
-            thread_name,
-            clock,
-        } = self;
-        let worker_count = worker_count.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-        });
-        if worker_count == 0 {
-            return Err(BuildError::NoWorkers);
-        }
-        let max_worker_count = max_worker_count.unwrap_or_else(|| worker_count.saturating_mul(2));
-        if max_worker_count < worker_count {
-            return Err(BuildError::MaxBelowWorkers { worker_count, max_worker_count });
-        }
-        if queue_capacity == Some(0) {
-            return Err(BuildError::NoCapacity);
-        }
-        let invalid = |setting, problem: &str| BuildError::InvalidSetting {
-            setting,
-            problem: problem.to_owned(),
-        };
-        for (setting, time) in [("max_lifetime", max_lifetime), ("idle_timeout", idle_timeout)] {
-            if time == Some(Duration::ZERO) {
-                return Err(invalid(setting, "must be positive: leave it unset for no limit"));
-            }
-        }
-        if max_uses == Some(0) {
-            return Err(invalid("max_uses", "must be positive: leave it unset for no limit"));
-        }
-        if validate_after.is_some() && hooks.validate.is_none() {
-            return Err(invalid("validate_after", "there is nothing to call: set validate, too"));
-        }
-        if min_idle > max_worker_count {
-            let problem = format!(
-                "{min_idle} idle workers are more than max_worker_count ({max_worker_count}): \
-                 raise the one or lower the other"
-            );
-            return Err(invalid("min_idle", &problem));
-        }
-        if policy.is_some() && burst_interval.is_zero() {
-            let problem =
-                "burst_interval is zero, so that no policy is ever asked: set one of the two";
-            return Err(invalid("scaling", problem));
-        }
-        let policy = policy.unwrap_or_else(|| Box::new(BreakEven::new()));
-        let checked = contain(|| policy.check(worker_count, max_worker_count));
-        let panicked = |panic: Panic| Err(format!("its check panicked: {}", panic.message()));
-        if let Err(problem) = checked.unwrap_or_else(panicked) {
-            return Err(invalid("scaling", &problem));
-        }
-        let life = LifeRules {
-            max_lifetime,
-            max_uses,
-            idle_timeout,
-            min_idle,
-            validate_after: hooks.validate.is_some().then(|| validate_after.unwrap_or(STILL_SOUND)),
-        };
-        let rules = Rules {
-            life,
-            worker_count,
-            max_worker_count,
-            burst_interval,
-            retry_backoff,
-            reserve_size: if shelves { resource_pool_size.unwrap_or(worker_count) } else { 0 },
-            capacity: queue_capacity.unwrap_or(usize::MAX),
-            overflow,
-            lends: lending && shelves,
-            shelves,
-            naps: clock.naps(),
-        };
-        let sequence = Arc::new(sync::AtomicU64::new(0));
-        let reporter = Reporter { logger, collector, observers, sequence };
-        Ok(Parts { hooks, rules, policy, reporter, max_retries, shutdown_on, thread_name, clock })
+        let Self { hooks, knobs, lending, thread_name } = self;
+        let lends = lending && shelves;
+        let how = How { lends, shelves, slots: false, validates: hooks.validate.is_some() };
+        let staff = Threads { crew: Crew::new(thread_name), hooks };
+        Ok(Parts { staff, checked: knobs.check(how)? })
     }
 }
 
 /// A checked configuration.
 pub(crate) struct Parts<R, E> {
-    pub(crate) hooks: Hooks<R, E>,
-    pub(crate) rules: Rules,
-    pub(crate) policy: Box<dyn ScalingPolicy>,
-    pub(crate) reporter: Reporter,
-    pub(crate) max_retries: u32,
-    pub(crate) shutdown_on: Option<CancelToken>,
-    pub(crate) thread_name: String,
-    pub(crate) clock: Clock,
+    pub(crate) staff: Threads<R, E>,
+    pub(crate) checked: Checked<E>,
 }
 
 impl<R, E> fmt::Debug for Config<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("worker_count", &self.worker_count)
-            .field("max_worker_count", &self.max_worker_count)
-            .field("burst_interval", &self.burst_interval)
-            .field("max_lifetime", &self.max_lifetime)
-            .field("max_uses", &self.max_uses)
-            .field("idle_timeout", &self.idle_timeout)
-            .field("min_idle", &self.min_idle)
-            .field("validate_after", &self.validate_after)
-            .field("max_retries", &self.max_retries)
-            .field("retry_backoff", &self.retry_backoff)
-            .field("resource_pool_size", &self.resource_pool_size)
-            .field("queue_capacity", &self.queue_capacity)
-            .field("overflow", &self.overflow)
+            .field("knobs", &self.knobs)
             .field("lending", &self.lending)
             .field("thread_name", &self.thread_name)
             .finish_non_exhaustive()

@@ -1,6 +1,7 @@
 //! What running code may ask: who it is, how often it has been tried, and whether it should stop.
 
 use std::fmt;
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::cancel::CancelToken;
@@ -83,6 +84,55 @@ impl TaskContext {
     /// [`Cancelled`] as soon as the attempt is cancelled.
     pub fn sleep(&self, time: Duration) -> Result<(), Cancelled> {
         if self.token.wait_timeout(time) { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// A future that ends when the task is cancelled, has timed out, or its manager is killed. For async tasks
+    /// and for threads that drive a future; see [`token`](Self::token) for threads that block.
+    ///
+    /// An async task that times out or is killed is dropped at the await where it stands, this one included,
+    /// unless it has something to return at once: `select!` it with the work and return.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped; it only stops listening.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        self.token.cancelled()
+    }
+
+    /// As [`sleep`](Self::sleep) for async tasks: waits without blocking the runtime's thread.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{AsyncConfig, AsyncTaskManager};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AsyncConfig::<(), String>::new(|| async { Ok(()) }).worker_count(1);
+    /// let manager = AsyncTaskManager::new(config).await?;
+    /// let slept = manager.queue_task(async |cx, _| Ok(cx.sleep_async(Duration::from_millis(1)).await));
+    /// assert_eq!(slept.await?, Ok(()));
+    /// # manager.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] as soon as the task is cancelled.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime whose time is enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped.
+    #[cfg(feature = "tokio")]
+    pub async fn sleep_async(&self, time: Duration) -> Result<(), Cancelled> {
+        match tokio::time::timeout(time, self.token.cancelled()).await {
+            Ok(()) => Err(Cancelled),
+            Err(_) => Ok(()), // the time has passed and nobody cancelled
+        }
     }
 
     /// The token behind [`is_cancelled`](Self::is_cancelled), to be passed on to other code.

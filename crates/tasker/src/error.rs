@@ -45,6 +45,9 @@ pub enum BuildError<E> {
     CreatePanicked(Panic),
     /// The operating system gave no thread.
     Spawn(std::io::Error),
+    /// There is no tokio runtime that an async manager could work in; the text says what to do.
+    #[cfg(feature = "tokio")]
+    NoRuntime(&'static str),
 }
 
 impl<E> BuildError<E> {
@@ -81,6 +84,10 @@ impl<E: fmt::Display> fmt::Display for BuildError<E> {
             Self::CreateFailed(error) => write!(f, "failed to initialize resource pool: {error}"),
             Self::CreatePanicked(panic) => write!(f, "on_create panicked: {panic}"),
             Self::Spawn(_) => f.write_str("could not start a thread"),
+            #[cfg(feature = "tokio")]
+            Self::NoRuntime(remedy) => {
+                write!(f, "an async manager needs a tokio runtime to work in: {remedy}")
+            }
         }
     }
 }

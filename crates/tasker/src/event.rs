@@ -190,6 +190,8 @@ pub enum DestroyReason {
     MaxUses,
     /// [`validate`](crate::Config::validate) did not find it sound.
     Invalid,
+    /// An async task was dropped in the middle of using it, and nothing can tell what state that left it in.
+    Interrupted,
     /// It was not needed any more: its worker was one too many, it had lain in the pool for too long, or
     /// its `run_task` has ended.
     Idle,
@@ -245,6 +247,7 @@ impl std::fmt::Display for DestroyReason {
             Self::Expired => "its lifetime is over",
             Self::MaxUses => "used as often as it may be",
             Self::Invalid => "not sound any more",
+            Self::Interrupted => "a task was dropped while using it",
             Self::Idle => "not needed any more",
             Self::Shutdown => "shutdown",
         })

@@ -54,6 +54,7 @@ mod manager;
 
 mod config;
 mod error;
+mod knobs;
 mod overflow;
 mod submit;
 
@@ -87,9 +88,14 @@ mod stats;
 mod clock;
 mod sync;
 
+#[cfg(feature = "tokio")]
+mod aio;
+
 #[cfg(all(test, loom))]
 mod models;
 
+#[cfg(feature = "tokio")]
+pub use aio::{AsyncConfig, AsyncTask, AsyncTaskManager};
 pub use cancel::CancelToken;
 pub use config::Config;
 pub use context::{Cancelled, TaskContext};

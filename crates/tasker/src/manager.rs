@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use crate::config::{Config, Parts};
 use crate::context::TaskContext;
-use crate::engine::{Engine, LastFailure};
+use crate::engine::Engine;
 use crate::error::{BuildError, ResizeError, ShutdownError};
 use crate::explain::Explanation;
 use crate::handle::TaskHandle;
+use crate::knobs::Checked;
 use crate::metrics::TaskMetrics;
 use crate::outcome::TaskError;
-use crate::pool::Crew;
-use crate::queue::Queue;
 use crate::resource::lending::{Bare, Shared, Shelf};
 use crate::shutdown::{Phase, ShutdownReport};
 use crate::stats::TaskStats;
 use crate::submit::Task;
-use crate::sync::Mutex;
 use crate::task::{Once, Priority, Repeatable};
 
 /// Runs tasks on worker threads, each of which owns one resource.
@@ -102,20 +100,8 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     fn build(parts: Parts<R, E>, shelf: Box<dyn Shelf<R>>) -> Result<Self, BuildError<E>> {
-        let Parts { hooks, rules, policy, reporter, max_retries, shutdown_on, thread_name, clock } =
-            parts;
-        let engine = Arc::new_cyclic(|me| Engine {
-            queue: Queue::new(rules.clone(), shelf, Arc::clone(&reporter.sequence), clock.now()),
-            hooks,
-            reporter,
-            clock,
-            crew: Crew::new(thread_name),
-            rules,
-            max_retries,
-            parent: Mutex::new(None),
-            last_failure: LastFailure::none(),
-            me: me.clone(),
-        });
+        let Parts { staff, checked: Checked { parts, policy, shutdown_on } } = parts;
+        let engine = Engine::new(parts, shelf, staff);
         engine.start(policy)?;
         if let Some(parent) = shutdown_on {
             engine.follow(parent);
@@ -421,22 +407,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// How many workers, tasks and resources there are right now.
     #[must_use]
     pub fn stats(&self) -> TaskStats {
-        let count = self.engine().queue.count();
-        TaskStats {
-            base_workers: count.worker_count,
-            active_workers: count.active,
-            burst_workers: count.burst,
-            queued_tasks: count.queued,
-            priority_tasks: count.high,
-            available_resources: count.reserved,
-            idle_workers: count.idle,
-            running_tasks: count.running,
-            recovering_workers: count.recovering,
-            delayed_tasks: count.delayed,
-            max_workers: count.max_worker_count,
-            leaving_workers: count.leaving,
-            paused: count.paused,
-        }
+        self.engine().stats()
     }
 
     /// What the metrics collector has counted and timed.

@@ -7,7 +7,10 @@ use std::{sync as imp, thread as threads};
 use loom::{sync as imp, thread as threads};
 
 use std::sync::PoisonError;
+use std::task::Waker;
 
+#[cfg(not(loom))]
+pub(crate) use imp::atomic::fence;
 pub(crate) use imp::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// A mutex without poisoning: no user code ever runs under one, so a panic inside is our own bug and
@@ -68,6 +71,29 @@ impl Thread {
 
     pub(crate) fn unpark(&self) {
         self.0.unpark();
+    }
+}
+
+/// Somebody who waits for a change: a parked thread, or a future that will be polled again.
+#[derive(Debug, Clone)]
+pub(crate) enum Waiter {
+    Thread(Thread),
+    /// Its clone, wake and drop are somebody else's code, so that none of them runs under a lock.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "threads leave none"))]
+    Waker(Waker),
+}
+
+impl Waiter {
+    /// The calling thread.
+    pub(crate) fn me() -> Self {
+        Self::Thread(Thread::current())
+    }
+
+    pub(crate) fn wake(self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            Self::Waker(waker) => waker.wake(),
+        }
     }
 }
 

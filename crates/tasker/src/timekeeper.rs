@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::autoscale::ScalingPolicy;
 use crate::engine::Engine;
 use crate::queue::{Effects, Timetable};
-use crate::sync::{Thread, park};
+use crate::sync::{Thread, Waiter, park};
 use crate::worker::attempt::discard_for;
 
 /// Runs until the manager is over. With nothing due it sleeps without a time limit. The scaling policy
@@ -17,7 +17,7 @@ pub(crate) fn keep_time<R: 'static, E: Send + 'static>(
 ) {
     let me = Thread::current();
     engine.clock.subscribe(&me);
-    engine.queue.keep_time(me);
+    engine.queue.keep_time(Waiter::Thread(me));
     let mut warned = None;
     loop {
         let mut fx = Effects::new();

@@ -73,7 +73,15 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("worker/mod.rs", Conductors), // a thread that drives the queue, as the two below
     ("resource/reserve.rs", Conductors),
     ("timekeeper.rs", Conductors),
+    ("knobs.rs", Conductors),
     ("config.rs", Conductors),
+    ("aio/work.rs", Values), // a trait of closures
+    ("aio/guarded.rs", Parts),
+    ("aio/token.rs", Parts),
+    ("aio/", Conductors), // what the tasks of one async manager share
+    ("aio/task.rs", Manager),
+    ("aio/manager.rs", Manager),
+    ("aio/mod.rs", Front), // names what is in it
     ("submit.rs", Manager),
     ("manager.rs", Manager),
     ("lib.rs", Front),

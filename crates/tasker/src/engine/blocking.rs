@@ -9,7 +9,7 @@ use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
 use crate::queue::job::Ran;
-use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Welcome};
+use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Mode, Welcome};
 use crate::resource::lending::{Lease, Pooled};
 use crate::resource::slot::Failure;
 use crate::task::{Settings, TaskId, Work};
@@ -25,14 +25,9 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> Result<K::Output, TaskError<E>> {
         let queued_at = self.clock.now();
         let sequence = self.reporter.reserve_sequence();
+        let mode = if is_working_for(self.identity()) { Mode::Inside } else { Mode::Wait };
         let mut fx = Effects::new();
-        let borrowed = self.queue.borrow(
-            settings,
-            is_working_for(self.identity()),
-            queued_at,
-            sequence,
-            &mut fx,
-        );
+        let borrowed = self.queue.borrow(settings, mode, None, queued_at, sequence, &mut fx);
         self.perform(fx);
         let (loan, started) = match borrowed {
             Borrowed::Refused(reason) => {
@@ -221,7 +216,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         queued_at: Instant,
     ) -> Result<K::Output, TaskError<E>> {
         let mut check = true;
-        while check && !self.hooks.is_sound(&self.reporter, &mut pooled.lease.resource) {
+        while check && !self.is_sound(&mut pooled.lease.resource) {
             let mut fx = Effects::new();
             let next = self.queue.exchange(&mut guest, pooled, self.clock.now(), &mut fx);
             self.perform(fx);
@@ -254,7 +249,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         guest: Guest,
         queued_at: Instant,
     ) -> Result<K::Output, TaskError<E>> {
-        let created = self.hooks.create(&self.reporter, Owner::Temporary, || self.clock.now());
+        let created = self.create(Owner::Temporary);
         let started = self.clock.now();
         let error = match created {
             Ok((resource, _)) => {
@@ -270,7 +265,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                     return self.run_as_guest(work, settings, guest, used, queued_at, started);
                 }
                 let reason = if may_start { DestroyReason::Idle } else { DestroyReason::Shutdown };
-                self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
+                self.destroy(*lease.resource, Owner::Temporary, reason);
                 if may_start { TaskError::Expired } else { TaskError::Killed }
             }
             Err(Failure::Error(error)) => TaskError::CreateFailed(error),
@@ -311,7 +306,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             }
             Used::Temporary(lease) => {
                 let reason = condemned.unwrap_or(DestroyReason::Idle);
-                self.hooks.destroy(&self.reporter, *lease.resource, Owner::Temporary, reason);
+                self.destroy(*lease.resource, Owner::Temporary, reason);
                 None
             }
         };

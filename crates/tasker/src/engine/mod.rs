@@ -1,6 +1,7 @@
 //! What every room of one manager shares, and the verbs that need more than one of them.
 
 mod blocking;
+mod threads;
 
 use std::fmt;
 use std::io;
@@ -8,48 +9,55 @@ use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+pub(crate) use threads::{Building, Threads, Unaccepted};
+
 use crate::autoscale::{Plan, ScalingPolicy};
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
-use crate::completion::Completion;
 use crate::detached::Cancels;
-use crate::error::{BuildError, RejectReason, ResizeError, ShutdownError};
+use crate::error::{RejectReason, ResizeError, ShutdownError};
 use crate::event::Event;
 use crate::explain::Explanation;
 use crate::logger::Level;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
-use crate::pool::Crew;
-use crate::queue::job::{Job, Place, Ran, Runnable, Ticket};
-use crate::queue::{Effects, Mode, News, Queue, Rules, Submitted};
+use crate::queue::job::{Job, Ran, Ticket};
+use crate::queue::{Cancelling, Effects, Errand, News, Queue, Rules};
 use crate::reporter::Reporter;
-use crate::resource::Hooks;
-use crate::resource::reserve::keep_stocked;
-use crate::resource::slot::Failure;
+use crate::resource::lending::Shelf;
+use crate::resource::slot::{Accounts, Failure};
 use crate::retry::backoff::Backoff;
 use crate::shutdown::ShutdownReport;
-use crate::sync::{Mutex, Ordering, park};
+use crate::stats::TaskStats;
+use crate::sync::{Mutex, Ordering, Waiter};
 use crate::task::{Name, Settings, TaskId};
-use crate::timekeeper::keep_time;
-use crate::worker::Worker;
-use crate::worker::attempt::{discard, discard_for, is_working_for, on_behalf};
+use crate::worker::attempt::{discard, discard_for, on_behalf};
 use crate::worker::settle::{Case, Settled, Went};
 
 /// How long after its limit a bounded shutdown still waits for code that has just been told to stop.
-const GRACE: Duration = Duration::from_millis(100);
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
-pub(crate) struct Engine<R, E> {
+pub(crate) struct Engine<R, E, S = Threads<R, E>> {
     pub(crate) queue: Queue<R, E>,
-    pub(crate) hooks: Hooks<R, E>,
+    pub(crate) accounts: Accounts<E>,
     pub(crate) reporter: Reporter,
     pub(crate) clock: Clock,
-    pub(crate) crew: Crew,
+    pub(crate) staff: S,
     pub(crate) rules: Rules,
     pub(crate) max_retries: u32,
     pub(crate) parent: Mutex<Option<(CancelToken, u64)>>,
     /// What the last failed creation failed with, for `explain`.
     pub(crate) last_failure: LastFailure<E>,
     pub(crate) me: Weak<Self>,
+}
+
+/// What an engine is made of besides its queue.
+pub(crate) struct Parts<E> {
+    pub(crate) accounts: Accounts<E>,
+    pub(crate) rules: Rules,
+    pub(crate) reporter: Reporter,
+    pub(crate) max_retries: u32,
+    pub(crate) clock: Clock,
 }
 
 /// What the last failed creation failed with. It may panic when it is dropped, as all that is the user's.
@@ -67,116 +75,40 @@ impl<E> Drop for LastFailure<E> {
     }
 }
 
-/// The common fate of the base workers while their manager is being built.
-pub(crate) struct Building<E> {
-    state: Mutex<(usize, Option<Failure<E>>)>,
-    all_done: Completion<()>,
+/// Who does a manager's work: threads, or tasks of a runtime.
+pub(crate) trait Staff<R, E>: Send + Sync + Sized + 'static {
+    /// Starts a worker at a seat that has been taken for it.
+    fn start_worker(engine: &Arc<Engine<R, E, Self>>, seat: usize, number: usize)
+    -> io::Result<()>;
+
+    /// Has the order carried out that lies at a seat nobody attends.
+    fn run_errand(engine: &Arc<Engine<R, E, Self>>, errand: Errand);
+
+    /// Carries effects out that may take their time, so that the timekeeper need not.
+    fn perform_elsewhere(engine: &Arc<Engine<R, E, Self>>, fx: Effects<R, E>);
 }
 
-impl<E> Building<E> {
-    pub(crate) fn new(parts: usize) -> Self {
-        Self { state: Mutex::new((parts, None)), all_done: Completion::new() }
-    }
-
-    /// Whether nobody has failed yet.
-    pub(crate) fn is_going_well(&self) -> bool {
-        self.state.lock().1.is_none()
-    }
-
-    /// Notes a failure; the first one is the one that is told.
-    pub(crate) fn failed(&self, failure: Failure<E>) {
-        let surplus = {
-            let mut state = self.state.lock();
-            match &state.1 {
-                None => {
-                    state.1 = Some(failure);
-                    None
-                }
-                Some(_) => Some(failure),
-            }
-        };
-        discard(surplus);
-    }
-
-    pub(crate) fn part_done(&self) {
-        let left = {
-            let mut state = self.state.lock();
-            state.0 -= 1;
-            state.0
-        };
-        if left == 0 {
-            let _ = self.all_done.complete(());
-        }
-    }
-
-    fn wait(&self) -> Option<Failure<E>> {
-        self.all_done.wait();
-        self.state.lock().1.take()
+impl<R, E, S> Engine<R, E, S> {
+    /// The rooms of one manager around a queue that is its own.
+    pub(crate) fn new(parts: Parts<E>, shelf: Box<dyn Shelf<R>>, staff: S) -> Arc<Self> {
+        let Parts { accounts, rules, reporter, max_retries, clock } = parts;
+        let sequence = Arc::clone(&reporter.sequence);
+        Arc::new_cyclic(|me| Self {
+            queue: Queue::new(rules.clone(), shelf, sequence, clock.now()),
+            accounts,
+            reporter,
+            clock,
+            staff,
+            rules,
+            max_retries,
+            parent: Mutex::new(None),
+            last_failure: LastFailure::none(),
+            me: me.clone(),
+        })
     }
 }
 
-impl<R: 'static, E: Send + 'static> Engine<R, E> {
-    /// Starts the threads and waits until every base resource and the pool are made.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        policy: Box<dyn ScalingPolicy>,
-    ) -> Result<(), BuildError<E>> {
-        let result = self.try_start(policy);
-        if result.is_err() {
-            let _ = self.begin_kill(); // first, so that nobody makes up for who is missing
-        }
-        let mut fx = Effects::new();
-        self.queue.built(self.clock.now(), &mut fx);
-        self.perform(fx);
-        if result.is_err() {
-            self.queue.await_done(None);
-            self.crew.join(None);
-        }
-        result
-    }
-
-    fn try_start(self: &Arc<Self>, policy: Box<dyn ScalingPolicy>) -> Result<(), BuildError<E>> {
-        let mut seats = Vec::new();
-        seats.extend((0..self.rules.worker_count).map_while(|_| self.queue.hire()));
-        let building = Arc::new(Building::new(seats.len()));
-        let mut spawned = self.start_thread("timekeeper", |engine| keep_time(engine, policy));
-        if spawned.is_ok() && self.rules.reserve_size > 0 {
-            self.queue.engage_steward();
-            spawned = self.start_thread("steward", |engine| keep_stocked(&engine));
-            if spawned.is_err() {
-                self.queue.dismiss_steward();
-            }
-        }
-        for (seat, number) in seats {
-            if spawned.is_ok() {
-                let (engine, part) = (Arc::clone(self), Arc::clone(&building));
-                // Made on its thread: a worker holds a resource, which need not be `Send`.
-                spawned = self
-                    .crew
-                    .start(number, move || Worker::new(engine, seat, number).run(Some(&part)));
-            }
-            if spawned.is_err() {
-                self.queue.unhire(seat);
-                building.part_done();
-            }
-        }
-        match (building.wait(), spawned) {
-            (_, Err(error)) => Err(BuildError::Spawn(error)),
-            (None, Ok(())) => Ok(()),
-            (Some(Failure::Error(error)), Ok(())) => Err(BuildError::CreateFailed(error)),
-            (Some(Failure::Panicked(panic)), Ok(())) => Err(BuildError::CreatePanicked(panic)),
-        }
-    }
-
-    fn start_thread(
-        self: &Arc<Self>,
-        name: &str,
-        run: impl FnOnce(Arc<Self>) + Send + 'static,
-    ) -> io::Result<()> {
-        let engine = Arc::clone(self);
-        self.crew.start(name, move || run(engine))
-    }
-
+impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     /// A resource for the pool is made.
     pub(crate) fn stock(self: &Arc<Self>, resource: R, took: Duration) {
         let mut fx = Effects::new();
@@ -247,34 +179,29 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     }
 
     /// As [`perform`](Self::perform), for the timekeeper: a callback that takes its time must not stop
-    /// every other deadline, so that it gets a thread of its own.
+    /// every other deadline.
     pub(crate) fn perform_aside(self: &Arc<Self>, mut fx: Effects<R, E>) {
         let slow = fx.ended.iter().any(|(job, ..)| !job.task().is_brief());
         let observed = !self.reporter.observers.is_empty();
         if slow || (observed && !(fx.ended.is_empty() && fx.admitted.is_empty())) {
-            let aside = fx.split_off_endings();
-            let aside = Arc::new(Mutex::new(Some(aside)));
-            let (engine, theirs) = (Arc::clone(self), Arc::clone(&aside));
-            let started = self.crew.start("messenger", move || {
-                let fx = theirs.lock().take();
-                fx.into_iter().for_each(|fx| engine.perform(fx));
-            });
-            if started.is_err() {
-                let fx = aside.lock().take();
-                fx.into_iter().for_each(|fx| self.perform(fx));
-            }
+            S::perform_elsewhere(self, fx.split_off_endings());
         }
         self.perform(fx);
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
-        let Effects { wake, ended, cancel, admitted, news, look: _ } = fx; // the timekeeper has looked
-        for thread in wake {
-            thread.unpark();
+        let Effects { wake, errands, ended, cancel, admitted, news, over, look: _ } = fx; // it has looked
+        for waiter in wake {
+            self.wake(waiter);
         }
-        for (token, why) in cancel {
+        for errand in errands {
+            S::run_errand(self, errand);
+        }
+        for Cancelling { token, why, abort } in cancel {
             // A waker of the user's may run in here.
-            if let Err(panic) = on_behalf(self.identity(), || token.cancel_because(why)) {
+            let cancelled = on_behalf(self.identity(), || token.cancel_because(why));
+            let aborted = on_behalf(self.identity(), || abort.then(|| token.abort()));
+            for panic in [cancelled.err(), aborted.err()].into_iter().flatten() {
                 self.reporter.panicked("a waker", panic);
             }
         }
@@ -300,6 +227,15 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             }
             self.finish(job, Err(error));
         }
+        if over {
+            self.queue.over.cancel(); // last, so that whoever waits for it finds everything told
+        }
+    }
+
+    fn wake(&self, waiter: Waiter) {
+        if let Err(panic) = on_behalf(self.identity(), || waiter.wake()) {
+            self.reporter.panicked("a waker", panic);
+        }
     }
 
     fn tell(self: &Arc<Self>, news: News) {
@@ -324,9 +260,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                     .emit_at(sequence, |sequence| Event::PauseChanged { sequence, paused });
             }
             News::Hired { seat, number } => {
-                let engine = Arc::clone(self);
-                let run = move || Worker::new(engine, seat, number).run(None);
-                if let Err(error) = self.crew.start(number, run) {
+                if let Err(error) = S::start_worker(self, seat, number) {
                     self.reporter
                         .log(Level::Warn, format_args!("no thread for one more worker: {error}"));
                     let mut fx = Effects::new();
@@ -338,7 +272,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     }
 
     /// A task ended: metrics if it ever started, then the event.
-    fn tell_end(
+    pub(crate) fn tell_end(
         &self,
         id: TaskId,
         name: Option<&str>,
@@ -351,58 +285,13 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         self.reporter.emit(|sequence| Event::TaskFinished { sequence, id, name, outcome, times });
     }
 
-    fn finish(&self, job: Job<R, E>, ending: Result<(), TaskError<E>>) {
+    pub(super) fn finish(&self, job: Job<R, E>, ending: Result<(), TaskError<E>>) {
         if let Err(panic) = on_behalf(self.identity(), || job.finish(ending)) {
             self.reporter.panicked("the end of a task", panic);
         }
     }
 
-    /// Takes a submitted task in, waiting for room where that is the rule.
-    pub(crate) fn submit(
-        self: &Arc<Self>,
-        task: &Arc<impl Runnable<R, E> + 'static>,
-        mode: Mode,
-    ) -> Result<(), Unaccepted<R, E>> {
-        let ticket = task.ticket();
-        let job = Job::new(Arc::clone(task) as Arc<dyn Runnable<R, E>>);
-        let sequence = self.reporter.reserve_sequence();
-        let mut fx = Effects::new();
-        // A task that waits for room in its own manager could wait for itself.
-        let mode = match mode {
-            Mode::Wait if is_working_for(self.identity()) => Mode::Inside,
-            other => other,
-        };
-        let submitted = self.queue.submit(job, mode, ticket.queued_at, sequence, &mut fx);
-        self.perform(fx);
-        match submitted {
-            Submitted::Accepted => {
-                self.reporter.arrival(ticket.queued_at);
-                self.tell_queued(sequence, ticket.id(), &ticket.settings);
-                Ok(())
-            }
-            Submitted::Outside => {
-                while matches!(ticket.place(), Place::Outside(_)) {
-                    park();
-                }
-                Ok(())
-            }
-            Submitted::Refused(job, reason) => Err(Unaccepted { job, reason: Some(reason) }),
-            Submitted::NobodyIdle(job) => Err(Unaccepted { job, reason: None }),
-        }
-    }
-
-    /// As [`submit`](Self::submit); a refused task is answered as its caller expects.
-    pub(crate) fn submit_or_answer(
-        self: &Arc<Self>,
-        task: &Arc<impl Runnable<R, E> + 'static>,
-        mode: Mode,
-    ) {
-        if let Err(Unaccepted { job, reason }) = self.submit(task, mode) {
-            self.finish(job, Err(refusal(reason.unwrap_or(RejectReason::QueueFull))));
-        }
-    }
-
-    fn tell_queued(&self, sequence: u64, id: TaskId, settings: &Settings) {
+    pub(crate) fn tell_queued(&self, sequence: u64, id: TaskId, settings: &Settings) {
         let (name, priority) = (settings.name(), settings.priority);
         self.reporter.emit_at(sequence, |sequence| Event::TaskQueued {
             sequence,
@@ -423,12 +312,23 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let went = match ran {
             Ran::Well => Went::Well,
             Ran::Wrong(error) => {
-                Went::Wrong { healthy: self.hooks.is_healthy(&self.reporter, error) }
+                Went::Wrong { healthy: self.accounts.is_healthy(&self.reporter, error) }
             }
             Ran::Panicked(_) => Went::Panicked,
         };
+        self.case_of(went, settings, may_run_again, attempt)
+    }
+
+    pub(crate) fn case_of(
+        &self,
+        went: Went,
+        settings: &Settings,
+        may_run_again: bool,
+        attempt: u32,
+    ) -> Case {
         let max_retries = settings.max_retries;
-        Case { went, cancelled: None, may_run_again, attempt, max_retries }
+        let validates = self.rules.life.validate_after.is_some();
+        Case { went, cancelled: None, may_run_again, attempt, max_retries, validates }
     }
 
     /// The delay before the next attempt, should there be one.
@@ -457,6 +357,25 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let mut fx = Effects::new();
         self.queue.set_paused(paused, self.clock.now(), &mut fx);
         self.perform(fx);
+    }
+
+    pub(crate) fn stats(&self) -> TaskStats {
+        let count = self.queue.count();
+        TaskStats {
+            base_workers: count.worker_count,
+            active_workers: count.active,
+            burst_workers: count.burst,
+            queued_tasks: count.queued,
+            priority_tasks: count.high,
+            available_resources: count.reserved,
+            idle_workers: count.idle,
+            running_tasks: count.running,
+            recovering_workers: count.recovering,
+            delayed_tasks: count.delayed,
+            max_workers: count.max_worker_count,
+            leaving_workers: count.leaving,
+            paused: count.paused,
+        }
     }
 
     pub(crate) fn explain(&self) -> Explanation
@@ -488,23 +407,6 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         Explanation::new(self.queue.outlook(self.clock.now()), text)
     }
 
-    /// A worker's task has ended: tells those who watch, then its caller.
-    pub(crate) fn conclude(
-        &self,
-        job: Job<R, E>,
-        ran: Ran<E>,
-        settled: Settled,
-        attempts: u32,
-        times: TaskLifecycleTimestamps,
-    ) {
-        let ending = ending(self.identity(), ran, settled, attempts);
-        let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
-        let ticket = job.ticket();
-        let name = ticket.settings.name();
-        self.tell_end(ticket.id(), name, outcome, Some(times));
-        self.finish(job, ending);
-    }
-
     pub(crate) fn begin_stop(self: &Arc<Self>) -> Result<(), ShutdownError> {
         let mut fx = Effects::new();
         let begun = self.queue.begin_stop(self.clock.now(), &mut fx);
@@ -519,62 +421,13 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         begun
     }
 
-    pub(crate) fn stop(
-        self: &Arc<Self>,
-        limit: Option<Duration>,
-    ) -> Result<ShutdownReport, ShutdownError> {
-        self.begin_stop()?;
-        if is_working_for(self.identity())
-            && let Some(limit) = limit
-        {
-            // Nobody waits here for the limit to pass, so the timekeeper does.
-            let mut fx = Effects::new();
-            self.queue.kill_later(self.clock.now().checked_add(limit), &mut fx);
-            self.perform(fx);
-        }
-        if !is_working_for(self.identity()) && !self.wait_and_join(limit) {
-            // A kill that came from elsewhere meanwhile does as well.
-            let _ = self.begin_kill();
-            self.wait_and_join(Some(GRACE));
-        }
-        Ok(self.report())
-    }
-
-    pub(crate) fn kill(
-        self: &Arc<Self>,
-        limit: Option<Duration>,
-    ) -> Result<ShutdownReport, ShutdownError> {
-        self.begin_kill()?;
-        if !is_working_for(self.identity()) {
-            self.wait_and_join(limit.map(|limit| limit.saturating_add(GRACE)));
-        }
-        Ok(self.report())
-    }
-
-    /// Waits for a shutdown that somebody else begins or has begun.
-    pub(crate) fn join(&self) -> ShutdownReport {
-        if !is_working_for(self.identity()) {
-            self.wait_and_join(None);
-        }
-        self.report()
-    }
-
-    fn wait_and_join(&self, limit: Option<Duration>) -> bool {
-        let done = self.queue.await_done(limit);
-        if done {
-            // A callback may still hold a thread up: a bounded shutdown does not wait for that either.
-            self.crew.join(limit.map(|_| GRACE));
-        }
-        done
-    }
-
-    fn report(&self) -> ShutdownReport {
+    pub(crate) fn report(&self) -> ShutdownReport {
         // Destroyed before created: what is destroyed in between must not seem never to have been made.
-        let resources_destroyed = self.hooks.destroyed.load(Ordering::Relaxed);
+        let resources_destroyed = self.accounts.destroyed.load(Ordering::Relaxed);
         ShutdownReport {
-            resources_created: self.hooks.created.load(Ordering::Relaxed),
+            resources_created: self.accounts.created.load(Ordering::Relaxed),
             resources_destroyed,
-            destroy_errors: self.hooks.destroy_errors.load(Ordering::Relaxed),
+            destroy_errors: self.accounts.destroy_errors.load(Ordering::Relaxed),
             ..self.queue.report(self.clock.now())
         }
     }
@@ -582,12 +435,6 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     pub(crate) fn identity(&self) -> usize {
         self.reporter.identity()
     }
-}
-
-/// A task that was not accepted; no reason where it asked for an idle worker and there was none.
-pub(crate) struct Unaccepted<R, E> {
-    pub(crate) job: Job<R, E>,
-    pub(crate) reason: Option<RejectReason>,
 }
 
 pub(crate) fn refusal<E>(reason: RejectReason) -> TaskError<E> {
@@ -598,7 +445,7 @@ pub(crate) fn refusal<E>(reason: RejectReason) -> TaskError<E> {
 }
 
 /// The task's end in the caller's words.
-fn ending<E>(
+pub(crate) fn ending<E>(
     manager: usize,
     ran: Ran<E>,
     settled: Settled,
@@ -625,7 +472,7 @@ fn ending<E>(
     }
 }
 
-impl<R: 'static, E: Send + 'static> Cancels for Engine<R, E> {
+impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Cancels for Engine<R, E, S> {
     fn cancel(&self, ticket: &Ticket) {
         let Some(engine) = self.me.upgrade() else { return };
         let mut fx = Effects::new();
@@ -635,9 +482,9 @@ impl<R: 'static, E: Send + 'static> Cancels for Engine<R, E> {
 }
 
 /// Starts a graceful stop when the parent token is cancelled.
-struct StopOnCancel<R, E>(Weak<Engine<R, E>>);
+struct StopOnCancel<R, E, S>(Weak<Engine<R, E, S>>);
 
-impl<R: 'static, E: Send + 'static> Wake for StopOnCancel<R, E> {
+impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Wake for StopOnCancel<R, E, S> {
     fn wake(self: Arc<Self>) {
         if let Some(engine) = self.0.upgrade() {
             let _ = engine.begin_stop(); // refused only where a shutdown is under way already

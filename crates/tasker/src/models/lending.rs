@@ -10,7 +10,7 @@ use crate::event::DestroyReason;
 use crate::queue::{Attempted, Borrowed, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
 use crate::task::Settings;
-use crate::worker::settle::{Case, Went};
+use crate::worker::settle::{Case, Gone, Went};
 
 /// A seat whose worker has laid its resource on the shelf and sleeps: nobody plays the worker, so a
 /// test can look into the seat when all is done.
@@ -31,7 +31,7 @@ pub(super) fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
 pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnce()) -> bool {
     let settings = Settings::default();
     let mut fx = Effects::new();
-    let borrowed = queue.borrow(&settings, false, now(), 0, &mut fx);
+    let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
     perform(fx);
     let mut loan = match borrowed {
         Borrowed::Loan(loan) => loan,
@@ -43,7 +43,7 @@ pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnc
     };
     *loan.lease.resource += 1;
     meanwhile();
-    let case = Case { went, cancelled: None, may_run_again: false, attempt: 1, max_retries: 0 };
+    let case = Case { went, ..Case::not_begun(Gone::Caller) };
     let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
     let mut fx = Effects::new();
     let returned = queue.give_back(loan, &settings, attempted, &mut fx);
@@ -113,13 +113,7 @@ fn a_returned_resource_goes_home_with_the_next_job() {
         };
         let Order::Run(job) = order else { panic!("the worker is told to run the task") };
         let mut lease = held.expect("with its resource");
-        let case = Case {
-            went: Went::Well,
-            cancelled: None,
-            may_run_again: false,
-            attempt: 1,
-            max_retries: 0,
-        };
+        let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
         let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
         let mut fx = Effects::new();
         let settled = queue.settle_job(seat, &mut lease, job, attempted, &mut fx);

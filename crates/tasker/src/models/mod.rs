@@ -2,6 +2,7 @@
 
 mod completion;
 mod lending;
+mod polling;
 mod queue;
 mod scaling;
 
@@ -15,7 +16,7 @@ use crate::outcome::TaskError;
 use crate::overflow::Overflow;
 use crate::pool::roster::Condition;
 use crate::queue::job::{Job, Ran, Runnable, Ticket};
-use crate::queue::{Effects, Queue, Rules};
+use crate::queue::{Cancelling, Effects, Queue, Rules};
 use crate::resource::lending::{Bare, Shared};
 use crate::resource::life::LifeRules;
 use crate::retry::backoff::Backoff;
@@ -34,6 +35,21 @@ fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
 
 /// The same with room for more workers and rules for the life of resources.
 fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Queue<u32, ()>> {
+    any_queue(seats, max, lends, life, false)
+}
+
+/// The queue of an async manager.
+fn slot_queue(seats: usize) -> Arc<Queue<u32, ()>> {
+    any_queue(seats, seats, true, LifeRules::default(), true)
+}
+
+fn any_queue(
+    seats: usize,
+    max: usize,
+    lends: bool,
+    life: LifeRules,
+    slots: bool,
+) -> Arc<Queue<u32, ()>> {
     let rules = Rules {
         worker_count: seats,
         max_worker_count: max,
@@ -45,6 +61,7 @@ fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Que
         lends,
         shelves: lends,
         naps: false,
+        slots,
         life,
     };
     let sequence = Arc::new(crate::sync::AtomicU64::new(0));
@@ -58,11 +75,14 @@ fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Que
 
 /// Carries effects out as the engine does, without anybody who watches.
 fn perform(fx: Effects<u32, ()>) {
-    for thread in &fx.wake {
-        thread.unpark();
+    for waiter in fx.wake {
+        waiter.wake();
     }
-    for (token, why) in fx.cancel {
+    for Cancelling { token, why, abort } in fx.cancel {
         token.cancel_because(why);
+        if abort {
+            token.abort();
+        }
     }
     for (job, error, _) in fx.ended {
         job.finish(Err(error));

@@ -11,7 +11,8 @@ use crate::outcome::TaskError;
 use crate::queue::{AfterFailure, Attempted, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
 use crate::shutdown::Phase;
-use crate::worker::settle::{Case, Went};
+use crate::sync::Waiter;
+use crate::worker::settle::{Case, Gone, Went};
 
 /// A worker without its hooks: takes orders until it is told to leave.
 pub(super) fn work(queue: &Queue<u32, ()>, seat: usize) {
@@ -20,7 +21,7 @@ pub(super) fn work(queue: &Queue<u32, ()>, seat: usize) {
 
 /// As [`work`]; each resource that it is told to check is sound, which it says by `checked`.
 pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) {
-    queue.sit_down(seat);
+    queue.sit_down(seat, Waiter::me());
     let mut fx = Effects::new();
     let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
     perform(fx);
@@ -40,13 +41,7 @@ pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) 
                     token: CancelToken::new(),
                 };
                 let _ = job.task().attempt(&context, &mut lease.resource);
-                let case = Case {
-                    went: Went::Well,
-                    cancelled: None,
-                    may_run_again: false,
-                    attempt: 1,
-                    max_retries: 0,
-                };
+                let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
                 let attempted =
                     Attempted { case, delay: std::time::Duration::ZERO, finished: now() };
                 let mut fx = Effects::new();
@@ -213,7 +208,7 @@ fn the_last_worker_out_ends_what_is_left_and_reports_stopped() {
         let workers = seats.map(|seat| {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                queue.sit_down(seat);
+                queue.sit_down(seat, Waiter::me());
                 while !queue.should_leave_unequipped(seat, now()) {
                     let mut fx = Effects::new();
                     let after = queue.create_failed(seat, Duration::ZERO, now(), &mut fx);

@@ -1,10 +1,11 @@
 //! How a blocked caller waits for a resource, gets one, and gives it back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delay::Appointment;
 use super::due::Due;
-use super::job::Place;
+use super::job::{Place, Ticket};
 use super::lanes::Next;
 use super::seat::Order;
 use super::{Effects, Entry, NAP, OVERTAKING, Queue, State, Who};
@@ -13,9 +14,9 @@ use crate::outcome::TaskError;
 use crate::pool::roster::Condition;
 use crate::resource::lending::Lease;
 use crate::shutdown::Phase;
-use crate::sync::{Thread, park, park_timeout};
+use crate::sync::{Waiter, park, park_timeout};
 use crate::task::{Name, Priority, Settings, TaskId};
-use crate::worker::settle::{Case, Settled, Verdict, settle};
+use crate::worker::settle::{Case, Settled, Verdict, Went, settle};
 
 /// A resource in the hands of a caller.
 pub(crate) struct Loan<R> {
@@ -23,24 +24,29 @@ pub(crate) struct Loan<R> {
     pub(crate) lease: Lease<R>,
     pub(crate) id: TaskId,
     pub(crate) attempt: u32,
+    /// Of a submitted task, whose handle wants to know where it is.
+    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
-/// A blocked caller.
+/// Who waits for a resource to run a task on: a blocked caller, or a future.
 pub(crate) struct Claim<E> {
-    pub(crate) thread: Thread,
+    /// A thread, or the waker that the last poll left.
+    pub(crate) waiter: Option<Waiter>,
     pub(crate) level: usize,
-    pub(crate) place: Place,
+    place: Place,
     pub(crate) id: TaskId,
     pub(crate) name: Option<Name>,
     pub(crate) priority: Priority,
     pub(crate) timeout: Option<Duration>,
     pub(crate) since: Instant,
-    attempt: u32,
-    until: Option<Instant>,
-    status: Status<E>,
+    pub(crate) attempt: u32,
+    pub(crate) until: Option<Instant>,
+    pub(crate) status: Status<E>,
+    /// As in [`Loan`].
+    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
-enum Status<E> {
+pub(crate) enum Status<E> {
     Waiting,
     Granted(usize),
     Denied(Denial<E>),
@@ -61,9 +67,15 @@ enum Step<R, E> {
 }
 
 impl<E> Claim<E> {
-    pub(crate) fn new(id: TaskId, settings: &Settings, level: usize, now: Instant) -> Self {
+    pub(crate) fn new(
+        id: TaskId,
+        settings: &Settings,
+        level: usize,
+        now: Instant,
+        waiter: Option<Waiter>,
+    ) -> Self {
         Self {
-            thread: Thread::current(),
+            waiter,
             level,
             place: Place::Nowhere,
             id,
@@ -74,6 +86,26 @@ impl<E> Claim<E> {
             attempt: 1,
             until: settings.start_within.and_then(|limit| now.checked_add(limit)),
             status: Status::Waiting,
+            ticket: None,
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.place = place;
+        if let Some(ticket) = &self.ticket {
+            ticket.set_place(place);
+        }
+    }
+
+    /// Whom to wake: a thread as often as need be, a future once for each poll.
+    pub(crate) fn waiter(&mut self) -> Option<Waiter> {
+        match &self.waiter {
+            Some(Waiter::Thread(thread)) => Some(Waiter::Thread(thread.clone())),
+            Some(Waiter::Waker(_)) | None => self.waiter.take(),
         }
     }
 
@@ -91,13 +123,24 @@ impl<E> Claim<E> {
             && matches!(self.place, Place::Lane(_) | Place::Delayed(_))
     }
 
+    /// The seat that it was granted, if it was.
+    pub(crate) fn granted(&self) -> Option<usize> {
+        match self.status {
+            Status::Granted(seat) => Some(seat),
+            Status::Waiting | Status::Denied(_) => None,
+        }
+    }
+
     pub(crate) fn grant(&mut self, seat: usize) {
         self.place = Place::Nowhere;
+        if let Some(ticket) = &self.ticket {
+            ticket.set_place(Place::Running(seat));
+        }
         self.status = Status::Granted(seat);
     }
 
     pub(crate) fn deny(&mut self, error: TaskError<E>, accepted: bool) {
-        self.place = Place::Nowhere;
+        self.set_place(Place::Nowhere);
         self.status = Status::Denied(Denial { error, accepted });
     }
 }
@@ -155,17 +198,21 @@ impl<R, E> Queue<R, E> {
         let Attempted { case, delay, finished: now } = attempted;
         let mut state = self.lock();
         let state = &mut *state;
-        let Loan { seat, mut lease, id, attempt } = loan;
+        let Loan { seat, mut lease, id, attempt, mut ticket } = loan;
         let verdict = state.settle(seat, &mut lease, case, now);
+        if let Some(ticket) = &ticket {
+            ticket.set_place(Place::Nowhere);
+        }
         let claim = match verdict.task {
             Settled::Ends(outcome) => {
                 state.tally.end(outcome.fate());
                 None
             }
             Settled::RunsAgain => {
-                let mut claim = Claim::new(id, settings, Priority::High.level(), now);
+                let mut claim = state.new_claim(id, settings, Priority::High.level(), now);
                 claim.attempt = attempt + 1;
                 claim.until = None; // it has started once; its place is its own
+                claim.ticket = ticket.take();
                 let key = state.claim(claim);
                 state.queue_retry(Who::Claim(key), delay, now, fx);
                 Some(key)
@@ -191,6 +238,18 @@ impl<R, E> Queue<R, E> {
 }
 
 impl<R, E> State<R, E> {
+    /// A claim of whoever calls: a thread that is going to park, or a future that is polled later.
+    pub(crate) fn new_claim(
+        &self,
+        id: TaskId,
+        settings: &Settings,
+        level: usize,
+        now: Instant,
+    ) -> Claim<E> {
+        let waiter = (!self.rules.slots).then(Waiter::me);
+        Claim::new(id, settings, level, now, waiter)
+    }
+
     fn step(&mut self, key: u32, now: Instant, fx: &mut Effects<R, E>) -> Step<R, E> {
         let claim = self.claims.get(key).expect("a claim stays until its caller takes it");
         match claim.status {
@@ -198,7 +257,7 @@ impl<R, E> State<R, E> {
             Status::Denied(_) => return Step::Denied(self.take_denied(key)),
             Status::Waiting => {}
         }
-        let Place::Lane(spot) = claim.place else { return Step::Sleep };
+        let Place::Lane(spot) = claim.place() else { return Step::Sleep };
         let next = self.lanes.next() == Some(Next::Claim(spot));
         let open = !self.paused && !self.is_stale(now);
         if next && open && self.roster.idle() > 0 {
@@ -231,13 +290,13 @@ impl<R, E> State<R, E> {
         Step::Sleep
     }
 
-    fn take_granted(&mut self, key: u32, seat: usize) -> Loan<R> {
+    pub(crate) fn take_granted(&mut self, key: u32, seat: usize) -> Loan<R> {
         let claim = self.claims.remove(key).expect("a claim is taken once, by its caller");
         let lease = self.shelf.take(seat).expect("a granted resource lies on the shelf");
-        Loan { seat, lease, id: claim.id, attempt: claim.attempt }
+        Loan { seat, lease, id: claim.id, attempt: claim.attempt, ticket: claim.ticket }
     }
 
-    fn take_denied(&mut self, key: u32) -> Denial<E> {
+    pub(crate) fn take_denied(&mut self, key: u32) -> Denial<E> {
         match self.claims.remove(key).map(|claim| claim.status) {
             Some(Status::Denied(denial)) => denial,
             _ => unreachable!("only a denied claim is asked, once, by its caller"),
@@ -256,6 +315,7 @@ impl<R, E> State<R, E> {
         let seat = &mut self.seats[seat];
         let running = &mut seat.running;
         if self.may_scale
+            && !matches!(case.went, Went::NotBegun(_))
             && let Some(started) = running.started
         {
             self.gauge.attempted(now.saturating_duration_since(started), now);
@@ -268,7 +328,8 @@ impl<R, E> State<R, E> {
         }
         let cancelled = running.why.or_else(|| lease.token.why());
         // Two holders: the lease and the seat. Others clone only under the lock that is held here.
-        if running.why.is_some() || lease.token.is_cancelled() || !lease.token.held_by_at_most(2) {
+        let kept = !lease.token.held_by_at_most(2);
+        if kept || running.why.is_some() || lease.token.is_cancelled() {
             lease.token = CancelToken::new();
             seat.token = lease.token.clone();
         }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::due::Due;
-use super::{Effects, News, Queue, State};
+use super::{Effects, News, Queue, State, Who};
 use crate::cancel::Why;
 use crate::clock::real_now;
 use crate::error::ShutdownError;
-use crate::outcome::TaskError;
+use crate::outcome::{Outcome, TaskError};
 use crate::shutdown::{Phase, ShutdownReport, may_kill, may_stop};
+use crate::worker::settle::{Case, Gone};
 
 impl<R, E> Queue<R, E> {
     /// Begins a graceful stop: refuses what is new, lets in nobody who waits for room, and lets every
@@ -66,8 +67,11 @@ impl<R, E> Queue<R, E> {
         for who in state.take_all_waiting(now) {
             state.end(who, TaskError::Killed, fx);
         }
+        if state.rules.slots {
+            state.revoke_grants(now, fx);
+        }
         for seat in 0..state.seats.len() {
-            state.cancel_seat(seat, Why::Cancelled, fx);
+            state.cancel_seat(seat, Why::Cancelled, true, fx);
         }
         let guests: Vec<u32> = state.guests.iter().map(|(key, ..)| key).collect();
         for guest in guests {
@@ -134,6 +138,7 @@ impl<R, E> Queue<R, E> {
         }
         // Under the lock: a waiter is either before its look at `done` or inside its wait.
         self.finished.notify_all();
+        fx.over = true;
         fx.wake(state.timekeeper.as_ref());
     }
 }
@@ -157,10 +162,30 @@ impl<R, E> State<R, E> {
         fx.wake(self.steward.as_ref());
     }
 
+    /// Takes back what futures were granted and have not fetched: nobody knows when they are polled.
+    fn revoke_grants(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        let granted: Vec<(u32, usize)> = self
+            .claims
+            .iter()
+            .filter_map(|(key, _, claim)| Some((key, claim.granted()?)))
+            .collect();
+        for (key, seat) in granted {
+            let case = Case::not_begun(Gone::Runtime);
+            self.answer(Who::Claim(key), TaskError::Killed, true, fx);
+            let mut lease = self.shelf.take(seat).expect("a granted resource lies on the shelf");
+            let _ = self.settle(seat, &mut lease, case, now); // it ends as killed
+            self.shelf.put(seat, lease);
+            self.tally.end(Outcome::Killed.fate());
+            if let Some(order) = self.freed(seat, now, fx) {
+                self.order(seat, order, fx);
+            }
+        }
+    }
+
     /// Workers without a resource look at the phase when they wake.
     pub(crate) fn wake_unequipped(&self, fx: &mut Effects<R, E>) {
         for seat in self.roster.unequipped() {
-            fx.wake(self.seats[seat].thread.as_ref());
+            fx.wake(self.seats[seat].waiter.as_ref());
         }
     }
 }

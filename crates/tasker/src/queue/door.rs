@@ -1,11 +1,12 @@
 //! How tasks come in: refused, put in a lane, made to wait for room, or given a resource at once.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::claim::{Claim, Loan};
+use super::claim::Loan;
 use super::delay::Appointment;
 use super::due::Due;
-use super::job::{Job, Place};
+use super::job::{Job, Place, Ticket};
 use super::lanes::{Next, Spot, URGENT};
 use super::{Admitted, Effects, Queue, State, Who};
 use crate::error::RejectReason;
@@ -13,7 +14,7 @@ use crate::outcome::TaskError;
 use crate::overflow::Overflow;
 use crate::pool::roster::Condition;
 use crate::shutdown::Phase;
-use crate::sync::Thread;
+use crate::sync::Waiter;
 use crate::task::{Settings, TaskId};
 
 /// Something in a lane.
@@ -31,7 +32,7 @@ pub(crate) struct Extra {
     /// Of the event that tells of its acceptance, while it waits for room.
     sequence: u64,
     /// Who is blocked until it has room.
-    submitter: Option<Thread>,
+    submitter: Option<Waiter>,
 }
 
 impl<T> Entry<T> {
@@ -114,7 +115,7 @@ impl<R, E> Queue<R, E> {
             if mode == Mode::Try || state.rules.overflow != Overflow::Wait {
                 return Submitted::Refused(job, RejectReason::QueueFull);
             }
-            let extra = Extra { expiry: None, sequence, submitter: Some(Thread::current()) };
+            let extra = Extra { expiry: None, sequence, submitter: Some(Waiter::me()) };
             let entry = Entry { what: job, counted: true, extra: Some(Box::new(extra)) };
             let spot = state.outside.push_job(level, entry);
             let expiry =
@@ -141,11 +142,13 @@ impl<R, E> Queue<R, E> {
         Submitted::Accepted
     }
 
-    /// Gives a blocking caller a resource, or a place in its lane. `inside` as in [`Mode::Inside`].
+    /// Gives a blocking caller, or a future, a resource or a place in its lane. A submitted task brings its
+    /// ticket.
     pub(crate) fn borrow(
         &self,
         settings: &Settings,
-        inside: bool,
+        mode: Mode,
+        ticket: Option<&Arc<Ticket>>,
         now: Instant,
         sequence: u64,
         fx: &mut Effects<R, E>,
@@ -153,6 +156,9 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
         let id = state.next_id();
+        if let Some(ticket) = ticket {
+            ticket.set_id(id);
+        }
         if state.phase != Phase::Running {
             return Borrowed::Refused(RejectReason::ShuttingDown);
         }
@@ -160,14 +166,20 @@ impl<R, E> Queue<R, E> {
         if state.may_take(level, now) {
             state.tally.accepted += 1;
             state.note_arrival(now);
-            return Borrowed::Loan(state.take_loan(id, settings, now, fx));
+            let mut loan = state.take_loan(id, settings, now, fx);
+            if let Some(ticket) = ticket {
+                ticket.set_place(Place::Running(loan.seat));
+                loan.ticket = Some(Arc::clone(ticket));
+            }
+            return Borrowed::Loan(loan);
         }
-        let above = inside && state.rules.overflow == Overflow::Wait;
+        let above = mode == Mode::Inside && state.rules.overflow == Overflow::Wait;
         let room = above || state.make_room(level, now, fx);
-        if !room && state.rules.overflow != Overflow::Wait {
+        if !room && (mode == Mode::Try || state.rules.overflow != Overflow::Wait) {
             return Borrowed::Refused(RejectReason::QueueFull);
         }
-        let claim = Claim::new(id, settings, level, now);
+        let mut claim = state.new_claim(id, settings, level, now);
+        claim.ticket = ticket.cloned();
         let until = claim.until();
         let key = state.claim(claim);
         if room {
@@ -182,7 +194,7 @@ impl<R, E> Queue<R, E> {
                 entry.set_expiry(expiry);
             }
             if let Some(claim) = state.claims.get_mut(key) {
-                claim.place = Place::Outside(spot);
+                claim.set_place(Place::Outside(spot));
             }
         }
         Borrowed::Claim { key, id, accepted: room }
@@ -199,6 +211,9 @@ impl<R, E> State<R, E> {
             return true;
         }
         let higher = (level + 1..=URGENT).any(|above| self.lanes.waiting(above) > 0);
+        if self.rules.slots {
+            return !higher && self.lanes.waiting(level) == 0;
+        }
         !higher && self.lanes.jobs_in(level) == 0 && !self.overtaken_enough(level, now)
     }
 
@@ -260,7 +275,7 @@ impl<R, E> State<R, E> {
             if let Some(expiry) = expiry {
                 self.agenda.rewrite(expiry, Due::Expire(Place::Lane(spot), is_job));
             }
-            fx.wake(submitter.as_ref());
+            fx.wake.extend(submitter);
             self.watch(now, fx);
         }
     }
@@ -286,7 +301,7 @@ impl<R, E> State<R, E> {
     }
 
     /// Takes somebody out of the line for room. Its expiry is left to the caller.
-    fn take_outside(&mut self, next: Next) -> (usize, Entry<Who<R, E>>) {
+    pub(crate) fn take_outside(&mut self, next: Next) -> (usize, Entry<Who<R, E>>) {
         match next {
             Next::Job(spot) => {
                 let entry = self.outside.remove_job(spot).expect("it was just found there");
@@ -309,7 +324,7 @@ impl<R, E> State<R, E> {
         }
         let submitter = entry.extra.as_mut().and_then(|extra| extra.submitter.take());
         self.answer(entry.what, error, false, fx);
-        fx.wake(submitter.as_ref());
+        fx.wake.extend(submitter);
     }
 
     fn outside_job(&mut self, spot: Spot) -> &mut Entry<Job<R, E>> {
@@ -330,6 +345,6 @@ impl<R, E> State<R, E> {
         if self.roster.idle() < self.rules.life.min_idle {
             self.watch(now, fx);
         }
-        Loan { seat, lease, id, attempt: 1 }
+        Loan { seat, lease, id, attempt: 1, ticket: None }
     }
 }

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::job::{Place, Ticket};
 use super::lanes::Next;
-use super::{Effects, Queue, State, Who};
+use super::{Cancelling, Effects, Queue, State, Who};
 use crate::cancel::Why;
 use crate::outcome::TaskError;
-use crate::sync::Thread;
+use crate::sync::Waiter;
 
 /// What can fall due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub(crate) enum Due {
 
 impl<R, E> Queue<R, E> {
     /// The timekeeper introduces itself.
-    pub(crate) fn keep_time(&self, thread: Thread) {
-        self.lock().timekeeper = Some(thread);
+    pub(crate) fn keep_time(&self, waiter: Waiter) {
+        self.lock().timekeeper = Some(waiter);
     }
 
     /// Does what is due by `now`. When the next thing will be due, or that there is nothing more to
@@ -68,7 +68,7 @@ impl<R, E> Queue<R, E> {
         let state = &mut *state;
         match ticket.place() {
             Place::Lane(spot) => {
-                let who = state.unqueue(Next::Job(spot), now);
+                let who = state.unqueue(ticket.next(spot), now);
                 state.end(who, TaskError::Cancelled, fx);
                 state.floor(now, fx);
             }
@@ -78,8 +78,8 @@ impl<R, E> Queue<R, E> {
                     state.end(who, TaskError::Cancelled, fx);
                 }
             }
-            Place::Outside(spot) => state.turn_away(Next::Job(spot), TaskError::Cancelled, fx),
-            Place::Running(seat) => state.cancel_seat(seat, Why::Cancelled, fx),
+            Place::Outside(spot) => state.turn_away(ticket.next(spot), TaskError::Cancelled, fx),
+            Place::Running(seat) => state.cancel_seat(seat, Why::Cancelled, false, fx),
             Place::Nowhere => {} // ended, or on its way to its end
         }
     }
@@ -103,19 +103,19 @@ impl<R, E> State<R, E> {
                 }
             }
             Due::Expire(Place::Lane(spot), is_job) => {
-                let next = if is_job { Next::Job(spot) } else { Next::Claim(spot) };
+                let next = Next::at(spot, is_job);
                 let who = self.unqueue(next, now);
                 self.end(who, TaskError::Expired, fx);
                 self.floor(now, fx);
             }
             Due::Expire(Place::Outside(spot), is_job) => {
-                let next = if is_job { Next::Job(spot) } else { Next::Claim(spot) };
+                let next = Next::at(spot, is_job);
                 self.turn_away(next, TaskError::Expired, fx);
             }
             Due::Expire(..) | Due::Nothing | Due::Kill => {}
             Due::Timeout(seat) => {
                 self.seats[seat].running.timeout = None;
-                self.cancel_seat(seat, Why::TimedOut, fx);
+                self.cancel_seat(seat, Why::TimedOut, true, fx);
             }
             Due::GuestTimeout(key) => {
                 if let Some(guest) = self.guests.get_mut(key) {
@@ -125,7 +125,7 @@ impl<R, E> State<R, E> {
             }
             Due::Recover(seat) => {
                 self.seats[seat].retry = None;
-                fx.wake(self.seats[seat].thread.as_ref());
+                fx.wake(self.seats[seat].waiter.as_ref());
             }
             Due::Refill => {
                 self.steward_retry = None;
@@ -143,21 +143,30 @@ impl<R, E> State<R, E> {
         }
     }
 
-    /// Tells what runs on a seat to stop. The first reason stays.
-    pub(crate) fn cancel_seat(&mut self, seat: usize, why: Why, fx: &mut Effects<R, E>) {
+    /// Tells what runs on a seat to stop. The first reason stays. With `abort` a future is dropped, too.
+    pub(crate) fn cancel_seat(
+        &mut self,
+        seat: usize,
+        why: Why,
+        abort: bool,
+        fx: &mut Effects<R, E>,
+    ) {
+        let abort = abort && self.rules.slots;
         let seat = &mut self.seats[seat];
-        if seat.running.active && seat.running.why.is_none() {
-            seat.running.why = Some(why);
-            fx.cancel.push((seat.token.clone(), why));
+        if seat.running.active && (seat.running.why.is_none() || abort) {
+            seat.running.why.get_or_insert(why);
+            fx.cancel.push(Cancelling { token: seat.token.clone(), why, abort });
         }
     }
 
     pub(crate) fn cancel_guest(&mut self, key: u32, why: Why, fx: &mut Effects<R, E>) {
+        let abort = self.rules.slots; // all that cancels a guest does
         if let Some(running) = self.guests.get_mut(key)
-            && running.why.is_none()
+            && (running.why.is_none() || abort)
         {
-            running.why = Some(why);
-            fx.cancel.extend(running.token.clone().map(|token| (token, why)));
+            running.why.get_or_insert(why);
+            let token = running.token.clone();
+            fx.cancel.extend(token.map(|token| Cancelling { token, why, abort }));
         }
     }
 }

@@ -7,7 +7,7 @@ use super::due::Due;
 use super::job::{Job, Place};
 use super::lanes::{Next, Spot};
 use super::seat::Order;
-use super::{Effects, Entry, OVERTAKING, State, Who};
+use super::{Effects, Entry, Errand, OVERTAKING, State, Who};
 use crate::event::DestroyReason;
 use crate::outcome::TaskError;
 use crate::pool::roster::Condition;
@@ -127,6 +127,9 @@ impl<R, E> State<R, E> {
             }
             self.admit(now, fx);
         }
+        if self.rules.slots {
+            self.hand_out(now, fx);
+        }
         if self.roster.idle() > 0 && !self.lanes.is_empty() {
             if self.is_stale(now) {
                 self.send_to_check(fx);
@@ -136,28 +139,49 @@ impl<R, E> State<R, E> {
         }
     }
 
+    /// Grants idle resources to the claims whose turn it is.
+    fn hand_out(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        while self.roster.idle() > 0 && !self.is_stale(now) {
+            let Some(Next::Claim(spot)) = self.lanes.next() else { break };
+            let Who::Claim(key) = self.unqueue(Next::Claim(spot), now) else { unreachable!() };
+            if self.claim_still_wanted(key, now, fx)
+                && let Some(seat) = self.roster.take_idle(Condition::Lent)
+            {
+                self.grant(key, seat, now, fx);
+            }
+            self.admit(now, fx);
+        }
+    }
+
     fn appoint_usher(&mut self, fx: &mut Effects<R, E>) {
         let Some(first) = self.lanes.first_claim() else { return };
         let serving = self.usher.and_then(|key| self.claims.get(key)).map(|claim| claim.level);
         if serving.is_none_or(|level| level < first.level) {
             let key = self.lanes.claim(first).expect("it is first").what;
             self.usher = Some(key);
-            fx.wake(self.claims.get(key).map(|claim| &claim.thread));
+            fx.wake.extend(self.claims.get_mut(key).and_then(Claim::waiter));
         }
     }
 
     /// Whether the first claim of a lane has been overtaken for as long as it may be.
     pub(crate) fn overtaken_enough(&self, level: usize, now: Instant) -> bool {
+        if self.rules.slots {
+            return true; // a future costs no thread switch to hand over to
+        }
         self.first_since[level]
             .is_some_and(|since| now.saturating_duration_since(since) >= OVERTAKING)
     }
 
-    /// Gives a worker an order and wakes it.
+    /// Gives a worker an order and wakes it, or sends for somebody where nobody attends its seat.
     pub(crate) fn order(&mut self, seat: usize, order: Order<R, E>, fx: &mut Effects<R, E>) {
-        let seat = &mut self.seats[seat];
-        debug_assert!(seat.order.is_none(), "a worker gets one order at a time");
-        seat.order = Some(order);
-        fx.wake(seat.thread.as_ref());
+        let it = &mut self.seats[seat];
+        debug_assert!(it.order.is_none(), "a worker gets one order at a time");
+        it.order = Some(order);
+        if std::mem::replace(&mut it.attended, true) {
+            fx.wake(it.waiter.as_ref());
+        } else {
+            fx.errands.push(Errand { seat, number: it.number });
+        }
     }
 
     /// From here on the task counts as running.
@@ -176,7 +200,7 @@ impl<R, E> State<R, E> {
         let claim = self.claims.get_mut(key).expect("a claim stays until its caller takes it");
         claim.grant(seat);
         let (id, name, timeout) = (claim.id, claim.name.clone(), claim.timeout);
-        fx.wake(Some(&claim.thread));
+        fx.wake.extend(claim.waiter());
         self.lend(seat, id, name, timeout, now, fx);
     }
 
@@ -255,7 +279,7 @@ impl<R, E> State<R, E> {
             Who::Claim(key) => {
                 if let Some(claim) = self.claims.get_mut(key) {
                     claim.deny(error, accepted);
-                    fx.wake(Some(&claim.thread));
+                    fx.wake.extend(claim.waiter());
                 }
             }
         }
@@ -295,7 +319,7 @@ impl<R, E> State<R, E> {
                     self.usher = None;
                 }
                 if let Some(claim) = self.claims.get_mut(entry.what) {
-                    claim.place = Place::Nowhere;
+                    claim.set_place(Place::Nowhere);
                 }
                 (Who::Claim(entry.what), entry.counted, entry.expiry())
             }
@@ -324,7 +348,7 @@ impl<R, E> State<R, E> {
                     self.first_since[level] = Some(now);
                 }
                 if let Some(claim) = self.claims.get_mut(key) {
-                    claim.place = Place::Lane(spot);
+                    claim.set_place(Place::Lane(spot));
                 }
                 spot
             }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::claim::{Claim, Loan};
+use super::claim::Loan;
 use super::due::Due;
 use super::lanes::URGENT;
 use super::{Effects, Queue, Running};
@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::resource::lending::{Lease, Pooled};
 use crate::resource::life::Life;
 use crate::shutdown::Phase;
-use crate::sync::{Thread, park};
+use crate::sync::{Waiter, park};
 use crate::task::{Settings, TaskId};
 
 /// A task that runs on its caller's thread with a resource that belongs to no worker.
@@ -81,7 +81,7 @@ impl<R, E> Queue<R, E> {
         }
         let id = state.next_id();
         if state.rules.lends && state.paused {
-            let claim = Claim::new(id, settings, URGENT, now);
+            let claim = state.new_claim(id, settings, URGENT, now);
             let until = claim.until();
             let key = state.claim(claim);
             state.line_up(key, URGENT, false, until, now, fx);
@@ -252,9 +252,7 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         state.built = true;
         state.watch(now, fx); // `min_idle` may ask for more than the base
-        if let Some(steward) = &state.steward {
-            steward.unpark();
-        }
+        fx.wake(state.steward.as_ref());
     }
 
     /// The steward could not start after all.
@@ -263,8 +261,8 @@ impl<R, E> Queue<R, E> {
     }
 
     /// The steward introduces itself.
-    pub(crate) fn steward_here(&self) {
-        self.lock().steward = Some(Thread::current());
+    pub(crate) fn steward_here(&self, waiter: Waiter) {
+        self.lock().steward = Some(waiter);
     }
 
     /// Blocks until the steward has something to do. `perform` carries out effects without the lock.
@@ -275,47 +273,52 @@ impl<R, E> Queue<R, E> {
     ) -> Chore<R> {
         loop {
             let mut fx = Effects::new();
-            {
-                let now = clock();
-                let mut state = self.lock();
-                let state = &mut *state;
-                if let Some((lease, reason)) = state.shelf.condemned().pop() {
-                    state.reserve_missing += 1;
-                    return Chore::Destroy(lease, reason);
-                }
-                if state.drained() {
-                    // What a guest still uses comes back, or is condemned; the rest need not wait for it.
-                    if let Some(pooled) = state.shelf.reserve().pop_back() {
-                        return Chore::Destroy(pooled.lease, DestroyReason::Shutdown);
-                    }
-                    if state.guests.is_empty() {
-                        return Chore::Leave;
-                    }
-                }
-                if state.phase == Phase::Running
-                    && let Some((index, reason)) = state.overdue_in_reserve(now)
-                    && let Some(pooled) = state.shelf.reserve().remove(index)
-                {
-                    match reason {
-                        DestroyReason::Idle => state.reserve_dormant += 1,
-                        _ => state.reserve_missing += 1,
-                    }
-                    return Chore::Destroy(pooled.lease, reason);
-                }
-                let may_create =
-                    state.built && state.phase == Phase::Running && state.steward_retry.is_none();
-                if state.reserve_missing > 0 && may_create {
-                    state.reserve_missing -= 1;
-                    state.reserve_making += 1;
-                    return Chore::Create;
-                }
-                if state.phase == Phase::Running && state.reserve_watch.is_none() {
-                    state.watch_reserve(now, &mut fx);
-                }
+            if let Some(chore) = self.find_chore(clock(), &mut fx) {
+                return chore;
             }
             perform(fx); // it wakes the timekeeper at most, so that no wake-up is used up
             park();
         }
+    }
+
+    /// What the steward is to do now.
+    pub(crate) fn find_chore(&self, now: Instant, fx: &mut Effects<R, E>) -> Option<Chore<R>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if let Some((lease, reason)) = state.shelf.condemned().pop() {
+            state.reserve_missing += 1;
+            return Some(Chore::Destroy(lease, reason));
+        }
+        if state.drained() {
+            // What a guest still uses comes back, or is condemned; the rest need not wait for it.
+            if let Some(pooled) = state.shelf.reserve().pop_back() {
+                return Some(Chore::Destroy(pooled.lease, DestroyReason::Shutdown));
+            }
+            if state.guests.is_empty() {
+                return Some(Chore::Leave);
+            }
+        }
+        if state.phase == Phase::Running
+            && let Some((index, reason)) = state.overdue_in_reserve(now)
+            && let Some(pooled) = state.shelf.reserve().remove(index)
+        {
+            match reason {
+                DestroyReason::Idle => state.reserve_dormant += 1,
+                _ => state.reserve_missing += 1,
+            }
+            return Some(Chore::Destroy(pooled.lease, reason));
+        }
+        let may_create =
+            state.built && state.phase == Phase::Running && state.steward_retry.is_none();
+        if state.reserve_missing > 0 && may_create {
+            state.reserve_missing -= 1;
+            state.reserve_making += 1;
+            return Some(Chore::Create);
+        }
+        if state.phase == Phase::Running && state.reserve_watch.is_none() {
+            state.watch_reserve(now, fx);
+        }
+        None
     }
 
     /// The steward could not make a resource; it tries again after `delay`.

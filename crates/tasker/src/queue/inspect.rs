@@ -13,13 +13,14 @@ impl<R, E> Queue<R, E> {
         {
             let mut state = self.lock();
             state.shelf.put(seat, lease);
+            state.seats[seat].attended = !state.rules.slots;
             let order = state.freed(seat, now, &mut fx);
             if let Some(order) = order {
                 state.order(seat, order, &mut fx);
             }
         }
-        for thread in &fx.wake {
-            thread.unpark();
+        for waiter in fx.wake {
+            waiter.wake();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::lanes::Spot;
+use super::lanes::{Next, Spot};
 use crate::context::TaskContext;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Panic, TaskError};
@@ -34,6 +34,8 @@ pub(crate) trait Runnable<R, E>: Send + Sync {
 pub(crate) struct Ticket {
     pub(crate) settings: Settings,
     pub(crate) may_run_again: bool,
+    /// It waits as a job for a worker's thread, and not as a claim of a future.
+    pub(crate) is_job: bool,
     pub(crate) queued_at: Instant,
     id: AtomicU64,
     attempt: AtomicU32,
@@ -88,12 +90,24 @@ impl Ticket {
         Self {
             settings,
             may_run_again,
+            is_job: true,
             queued_at,
             id: AtomicU64::new(0),
             attempt: AtomicU32::new(0),
             place: AtomicU64::new(Place::Nowhere.pack()),
             last: Mutex::new(None),
         }
+    }
+
+    /// Of a task that a future runs.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn of_future(settings: Settings, may_run_again: bool, queued_at: Instant) -> Self {
+        Self { is_job: false, ..Self::new(settings, may_run_again, queued_at) }
+    }
+
+    /// How it stands at a spot.
+    pub(crate) fn next(&self, spot: Spot) -> Next {
+        Next::at(spot, self.is_job)
     }
 
     pub(crate) fn id(&self) -> TaskId {

@@ -17,6 +17,12 @@ pub(crate) enum Next {
     Claim(Spot),
 }
 
+impl Next {
+    pub(crate) fn at(spot: Spot, is_job: bool) -> Self {
+        if is_job { Self::Job(spot) } else { Self::Claim(spot) }
+    }
+}
+
 /// Where something stands: its lane and its index there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spot {

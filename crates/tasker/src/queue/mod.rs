@@ -14,6 +14,8 @@ pub(crate) mod job;
 pub(crate) mod lanes;
 mod life;
 mod line;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+mod poll;
 mod scale;
 mod seat;
 
@@ -24,6 +26,8 @@ pub(crate) use claim::{Attempted, Denial, Loan};
 pub(crate) use door::{Borrowed, Entry, Mode, Submitted};
 pub(crate) use due::Timetable;
 pub(crate) use guest::{Chore, Guest, Welcome};
+#[cfg(any(feature = "tokio", all(test, loom)))]
+pub(crate) use poll::Abandoned;
 pub(crate) use seat::{AfterFailure, Order};
 
 use crate::autoscale::{Allowance, Gauge, Reason};
@@ -35,7 +39,7 @@ use crate::resource::lending::Shelf;
 use crate::resource::life::{Life, LifeRules};
 use crate::retry::backoff::Backoff;
 use crate::shutdown::{Phase, Straggler, Tally};
-use crate::sync::{AtomicU64, Condvar, Guard, Mutex, Ordering, Thread};
+use crate::sync::{AtomicU64, Condvar, Guard, Mutex, Ordering, Waiter};
 use crate::task::{Name, Priority, TaskId};
 
 use delay::{Agenda, Appointment};
@@ -67,6 +71,9 @@ pub(crate) struct Rules {
     pub(crate) shelves: bool,
     /// A short timed nap makes sense: time moves by itself.
     pub(crate) naps: bool,
+    /// Workers are slots without threads, and callers are futures: nobody is overtaken, and an order to a
+    /// slot that is at rest is an errand for somebody.
+    pub(crate) slots: bool,
     pub(crate) life: LifeRules,
 }
 
@@ -81,6 +88,8 @@ impl Rules {
 pub(crate) struct Queue<R, E> {
     state: Mutex<State<R, E>>,
     finished: Condvar,
+    /// Cancelled when a shutdown is over, for those who await it.
+    pub(crate) over: CancelToken,
 }
 
 pub(crate) struct State<R, E> {
@@ -115,7 +124,7 @@ pub(crate) struct State<R, E> {
     reserve_dormant: usize,
     /// When the pool has to be looked through for what lies there for too long.
     reserve_watch: Option<Appointment>,
-    steward: Option<Thread>,
+    steward: Option<Waiter>,
     steward_live: bool,
     /// The manager is built; before that the workers fill the pool, so that `new` fails fast.
     built: bool,
@@ -139,7 +148,7 @@ pub(crate) struct State<R, E> {
     paused: bool,
     /// After a resize there may be more workers than there should be; whoever is free first goes.
     shrinking: bool,
-    timekeeper: Option<Thread>,
+    timekeeper: Option<Waiter>,
     began: Option<Instant>,
     done: Option<Instant>,
     /// The manager's event numbers, shared with its reporter.
@@ -154,7 +163,10 @@ pub(crate) enum Who<R, E> {
 
 /// What belongs to one worker besides its condition.
 struct Seat<R, E> {
-    thread: Option<Thread>,
+    number: usize,
+    waiter: Option<Waiter>,
+    /// Somebody carries out what it is ordered to: always, where workers are threads.
+    attended: bool,
     token: CancelToken,
     running: Running,
     order: Option<Order<R, E>>,
@@ -216,14 +228,33 @@ impl Running {
 
 /// What is to be done once the lock is released: waking and everything that runs user code.
 pub(crate) struct Effects<R, E> {
-    pub(crate) wake: Vec<Thread>,
+    pub(crate) wake: Vec<Waiter>,
+    /// Seats with an order that nobody attends.
+    pub(crate) errands: Vec<Errand>,
     /// Tasks that end without running (any more), and whether they had been accepted.
     pub(crate) ended: Vec<(Job<R, E>, TaskError<E>, bool)>,
-    pub(crate) cancel: Vec<(CancelToken, Why)>,
+    pub(crate) cancel: Vec<Cancelling>,
     pub(crate) admitted: Vec<Admitted>,
     pub(crate) news: Vec<News>,
     /// The policy is to be asked; only the timekeeper is told.
     pub(crate) look: bool,
+    /// The shutdown is over.
+    pub(crate) over: bool,
+}
+
+/// A seat whose worker has something to do.
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "threads run no errands"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Errand {
+    pub(crate) seat: usize,
+    pub(crate) number: usize,
+}
+
+/// Something that runs is told to stop; with `abort` its future is dropped at its next await.
+pub(crate) struct Cancelling {
+    pub(crate) token: CancelToken,
+    pub(crate) why: Why,
+    pub(crate) abort: bool,
 }
 
 /// A task that got the room it waited for.
@@ -262,11 +293,13 @@ impl<R, E> Effects<R, E> {
     pub(crate) fn new() -> Self {
         Self {
             wake: Vec::new(),
+            errands: Vec::new(),
             ended: Vec::new(),
             cancel: Vec::new(),
             admitted: Vec::new(),
             news: Vec::new(),
             look: false,
+            over: false,
         }
     }
 
@@ -274,6 +307,8 @@ impl<R, E> Effects<R, E> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.wake.is_empty()
+            && self.errands.is_empty()
+            && !self.over
             && self.ended.is_empty()
             && self.cancel.is_empty()
             && self.admitted.is_empty()
@@ -297,8 +332,9 @@ impl<R, E> Effects<R, E> {
         }
     }
 
-    fn wake(&mut self, thread: Option<&Thread>) {
-        self.wake.extend(thread.cloned());
+    /// Not for a future's waker, which is cloned and woken outside the lock.
+    fn wake(&mut self, waiter: Option<&Waiter>) {
+        self.wake.extend(waiter.cloned());
     }
 }
 
@@ -373,7 +409,7 @@ impl<R, E> Queue<R, E> {
             sequence,
             rules,
         };
-        Self { state: Mutex::new(state), finished: Condvar::new() }
+        Self { state: Mutex::new(state), finished: Condvar::new(), over: CancelToken::new() }
     }
 
     fn lock(&self) -> Guard<'_, State<R, E>> {
@@ -468,7 +504,7 @@ impl<R, E> State<R, E> {
             Who::Job(job) => job.ticket().set_place(place),
             Who::Claim(key) => {
                 if let Some(claim) = claims.get_mut(*key) {
-                    claim.place = place;
+                    claim.set_place(place);
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::pool::roster::Condition;
 use crate::resource::lending::Lease;
 use crate::resource::life::Life;
 use crate::shutdown::Phase;
-use crate::sync::{Thread, park};
+use crate::sync::{Waiter, park};
 use crate::worker::settle::{Settled, Verdict};
 
 /// What a worker is to do.
@@ -57,9 +57,9 @@ impl<R, E> Queue<R, E> {
         state.roster.vacate(seat);
     }
 
-    /// The worker's thread introduces itself. Orders given before lie ready.
-    pub(crate) fn sit_down(&self, seat: usize) {
-        self.lock().seats[seat].thread = Some(Thread::current());
+    /// The worker introduces itself. Orders given before lie ready.
+    pub(crate) fn sit_down(&self, seat: usize, waiter: Waiter) {
+        self.lock().seats[seat].waiter = Some(waiter);
     }
 
     /// The worker has nothing in hand but its resource: its next order, or `None` if it rests from now on.
@@ -92,6 +92,10 @@ impl<R, E> Queue<R, E> {
             let order = state.freed(seat, now, &mut fx);
             if order.is_some() {
                 state.pick_up(seat, held);
+            } else if state.rules.slots {
+                let it = &mut state.seats[seat];
+                it.attended = false;
+                it.waiter = None;
             }
             drop(guard);
             perform(fx);
@@ -107,19 +111,23 @@ impl<R, E> Queue<R, E> {
         clock: impl Fn() -> Instant,
     ) -> (Order<R, E>, Instant) {
         loop {
-            let order = {
-                let mut state = self.lock();
-                let order = state.seats[seat].order.take();
-                if order.is_some() {
-                    state.pick_up(seat, held);
-                }
-                order
-            };
-            match order {
+            match self.take_order(seat, held) {
                 Some(order) => return started(order, clock()),
                 None => park(),
             }
         }
+    }
+
+    /// The order that lies at a seat, with the resource where that lies on the shelf.
+    pub(crate) fn take_order(
+        &self,
+        seat: usize,
+        held: &mut Option<Lease<R>>,
+    ) -> Option<Order<R, E>> {
+        let mut state = self.lock();
+        let order = state.seats[seat].order.take()?;
+        state.pick_up(seat, held);
+        Some(order)
     }
 
     /// A worker's attempt has returned: counts the task's end or queues it again.
@@ -245,19 +253,22 @@ impl<R, E> Queue<R, E> {
 
     /// Blocks a worker without a resource until its retry is due or the phase changes.
     pub(crate) fn await_retry(&self, seat: usize) {
-        loop {
-            {
-                let mut state = self.lock();
-                let leave = matches!(state.seats[seat].order, Some(Order::Leave(_)));
-                let Some(retry) = state.seats[seat].retry else { return };
-                if leave || state.phase != Phase::Running {
-                    state.agenda.remove(retry);
-                    state.seats[seat].retry = None;
-                    return;
-                }
-            }
+        while self.is_retry_ahead(seat) {
             park();
         }
+    }
+
+    /// Whether a worker without a resource has to wait (on) for its retry.
+    pub(crate) fn is_retry_ahead(&self, seat: usize) -> bool {
+        let mut state = self.lock();
+        let leave = matches!(state.seats[seat].order, Some(Order::Leave(_)));
+        let Some(retry) = state.seats[seat].retry else { return false };
+        if leave || state.phase != Phase::Running {
+            state.agenda.remove(retry);
+            state.seats[seat].retry = None;
+            return false;
+        }
+        true
     }
 
     /// Answers a task that [`AfterFailure::End`] handed out and counted.
@@ -278,7 +289,7 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
         state.seats[seat].order = None;
-        state.seats[seat].thread = None;
+        state.seats[seat].waiter = None;
         state.unlink(seat, now, fx);
         state.roster.vacate(seat);
         if state.roster.live() == 0 && state.phase != Phase::Running {
@@ -308,7 +319,9 @@ impl<R, E> State<R, E> {
         let number = self.hired;
         self.hired += 1;
         let fresh = Seat {
-            thread: None,
+            number,
+            waiter: None,
+            attended: true,
             token: CancelToken::new(),
             running: Running::none(),
             order: None,

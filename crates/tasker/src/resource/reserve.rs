@@ -6,35 +6,32 @@ use crate::engine::Engine;
 use crate::event::Owner;
 use crate::queue::{Chore, Effects};
 use crate::retry::backoff::Backoff;
+use crate::sync::Waiter;
 
 /// Runs until the manager is over and the pool is empty.
 pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R, E>>) {
     let mut failures = 0;
-    engine.queue.steward_here();
+    engine.queue.steward_here(Waiter::me());
     loop {
         let chore = engine.queue.next_chore(|| engine.clock.now(), |fx| engine.perform(fx));
         match chore {
             Chore::Destroy(lease, reason) => {
-                engine.hooks.destroy(&engine.reporter, *lease.resource, Owner::Pool, reason);
+                engine.destroy(*lease.resource, Owner::Pool, reason);
             }
-            Chore::Create => {
-                let created =
-                    engine.hooks.create(&engine.reporter, Owner::Pool, || engine.clock.now());
-                match created {
-                    Ok((resource, took)) => {
-                        failures = 0;
-                        engine.stock(resource, took);
-                    }
-                    Err(failure) => {
-                        failures += 1;
-                        engine.remember(failure);
-                        let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
-                        let mut fx = Effects::new();
-                        engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);
-                        engine.perform(fx);
-                    }
+            Chore::Create => match engine.create(Owner::Pool) {
+                Ok((resource, took)) => {
+                    failures = 0;
+                    engine.stock(resource, took);
                 }
-            }
+                Err(failure) => {
+                    failures += 1;
+                    engine.remember(failure);
+                    let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
+                    let mut fx = Effects::new();
+                    engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);
+                    engine.perform(fx);
+                }
+            },
             Chore::Leave => break,
         }
     }

@@ -17,6 +17,7 @@ use crate::queue::{AfterFailure, Attempted, Effects, Order};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::retry::backoff::Backoff;
+use crate::sync::Waiter;
 use attempt::{discard, discard_for};
 use settle::{Case, Verdict};
 
@@ -41,7 +42,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     /// is being built, helps to fill the pool, and does not try twice.
     pub(crate) fn run(mut self, building: Option<&Building<E>>) {
         let worker = self.number;
-        self.engine.queue.sit_down(self.seat);
+        self.engine.queue.sit_down(self.seat, Waiter::me());
         self.engine.reporter.emit(|sequence| Event::WorkerStarted { sequence, worker });
         match building {
             Some(building) => self.build(building),
@@ -201,7 +202,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     /// Whether the worker's resource may be used again.
     fn is_sound(&mut self) -> bool {
         let lease = self.held.as_mut().expect("a worker checks the resource that it has");
-        self.engine.hooks.is_sound(&self.engine.reporter, &mut lease.resource)
+        self.engine.is_sound(&mut lease.resource)
     }
 
     fn replace_unsound(&mut self) {
@@ -223,7 +224,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     fn destroy(&mut self, reason: DestroyReason) {
         if let Some(lease) = self.held.take() {
             let owner = Owner::Worker(self.number);
-            self.engine.hooks.destroy(&self.engine.reporter, *lease.resource, owner, reason);
+            self.engine.destroy(*lease.resource, owner, reason);
         }
     }
 
@@ -267,7 +268,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     }
 
     fn create(&self, owner: Owner) -> Result<(R, Duration), Failure<E>> {
-        self.engine.hooks.create(&self.engine.reporter, owner, || self.engine.clock.now())
+        self.engine.create(owner)
     }
 
     fn equip(&mut self, resource: R, took: Duration) {

@@ -9,8 +9,25 @@ use crate::retry::{Retry, retry};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Went {
     Well,
-    Wrong { healthy: bool },
+    Wrong {
+        healthy: bool,
+    },
     Panicked,
+    /// Its future was dropped in the middle.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "threads drop nothing"))]
+    Dropped(Gone),
+    /// Its future was dropped before it began; the resource is untouched.
+    NotBegun(Gone),
+}
+
+/// Who let go of a future, where nobody had told it to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Whoever awaited it.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "as above"))]
+    Caller,
+    /// Its runtime, or a manager that was killed.
+    Runtime,
 }
 
 /// What is known of an attempt when it has returned.
@@ -21,6 +38,17 @@ pub(crate) struct Case {
     pub(crate) may_run_again: bool,
     pub(crate) attempt: u32,
     pub(crate) max_retries: u32,
+    /// Somebody can find out whether a resource is still sound.
+    pub(crate) validates: bool,
+}
+
+impl Case {
+    /// Of a task that was given a resource and did not get to use it.
+    pub(crate) fn not_begun(gone: Gone) -> Self {
+        let went = Went::NotBegun(gone);
+        let (may_run_again, attempt, max_retries) = (false, 1, 0);
+        Self { went, cancelled: None, may_run_again, attempt, max_retries, validates: false }
+    }
 }
 
 /// What becomes of the task, and why its resource must go (if it must).
@@ -29,7 +57,7 @@ pub(crate) struct Case {
 pub(crate) struct Verdict {
     pub(crate) task: Settled,
     pub(crate) condemned: Option<DestroyReason>,
-    /// The attempt was cancelled or timed out: who knows what it left the resource in.
+    /// The attempt was cancelled, timed out or dropped: who knows what it left the resource in.
     pub(crate) suspect: bool,
 }
 
@@ -46,12 +74,24 @@ pub(crate) fn settle(case: Case) -> Verdict {
         Went::Well | Went::Wrong { healthy: true } => None,
         Went::Wrong { healthy: false } => Some(DestroyReason::Unhealthy),
         Went::Panicked => Some(DestroyReason::Panicked),
+        Went::Dropped(_) if case.validates => None,
+        Went::Dropped(_) => Some(DestroyReason::Interrupted),
+        Went::NotBegun(_) => None,
     };
+    let begun = !matches!(case.went, Went::NotBegun(_));
+    let cut_off = case.cancelled.is_some() || matches!(case.went, Went::Dropped(_));
     let task = match (case.went, case.cancelled) {
         (Went::Well, _) => Settled::Ends(Outcome::Completed),
         (Went::Panicked, _) => Settled::Ends(Outcome::Panicked),
-        (Went::Wrong { .. }, Some(Why::Cancelled)) => Settled::Ends(Outcome::Cancelled),
-        (Went::Wrong { .. }, Some(Why::TimedOut)) => Settled::Ends(Outcome::TimedOut),
+        (Went::Dropped(Gone::Runtime) | Went::NotBegun(Gone::Runtime), _) => {
+            Settled::Ends(Outcome::Killed)
+        }
+        (Went::Wrong { .. } | Went::Dropped(_) | Went::NotBegun(_), Some(Why::TimedOut)) => {
+            Settled::Ends(Outcome::TimedOut)
+        }
+        (Went::Wrong { .. }, Some(Why::Cancelled)) | (Went::Dropped(_) | Went::NotBegun(_), _) => {
+            Settled::Ends(Outcome::Cancelled)
+        }
         (Went::Wrong { healthy: true }, None) => Settled::Ends(Outcome::Failed),
         (Went::Wrong { healthy: false }, None) => {
             match retry(case.may_run_again, case.attempt, case.max_retries) {
@@ -61,7 +101,7 @@ pub(crate) fn settle(case: Case) -> Verdict {
             }
         }
     };
-    Verdict { task, condemned, suspect: case.cancelled.is_some() && condemned.is_none() }
+    Verdict { task, condemned, suspect: begun && cut_off && condemned.is_none() }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -95,9 +135,45 @@ mod tests {
             (Went::Panicked, cancelled, true, 1, Ends(Outcome::Panicked), Some(Broken)),
         ];
         for (went, cancelled, may_run_again, attempt, task, condemned) in table {
-            let case = Case { went, cancelled, may_run_again, attempt, max_retries: 2 };
+            let case = Case { went, cancelled, may_run_again, attempt, ..CASE };
             let suspect = cancelled.is_some() && condemned.is_none();
             assert_eq!(settle(case), Verdict { task, condemned, suspect }, "{case:?}");
+        }
+    }
+
+    const CASE: Case = Case {
+        went: Went::Well,
+        cancelled: None,
+        may_run_again: true,
+        attempt: 1,
+        max_retries: 2,
+        validates: false,
+    };
+
+    #[test]
+    fn a_dropped_future_leaves_a_resource_that_somebody_has_to_look_at() {
+        use Outcome::{Cancelled, Killed, TimedOut};
+        let (left, stranded) = (Went::Dropped(Gone::Caller), Went::Dropped(Gone::Runtime));
+        let (unused, lost) = (Went::NotBegun(Gone::Caller), Went::NotBegun(Gone::Runtime));
+        let late = Some(Why::TimedOut);
+        // went, cancelled, can be validated -> outcome, condemned, suspect
+        let table = [
+            (left, None, false, Cancelled, true, false),
+            (left, None, true, Cancelled, false, true),
+            (left, Some(Why::Cancelled), true, Cancelled, false, true),
+            (left, late, false, TimedOut, true, false),
+            (left, late, true, TimedOut, false, true),
+            (stranded, None, false, Killed, true, false),
+            (stranded, late, true, Killed, false, true),
+            (unused, None, false, Cancelled, false, false),
+            (unused, late, true, TimedOut, false, false),
+            (lost, None, true, Killed, false, false),
+        ];
+        for (went, cancelled, validates, outcome, condemned, suspect) in table {
+            let case = Case { went, cancelled, validates, ..CASE };
+            let condemned = condemned.then_some(DestroyReason::Interrupted);
+            let expected = Verdict { task: Ends(outcome), condemned, suspect };
+            assert_eq!(settle(case), expected, "{case:?}");
         }
     }
 }

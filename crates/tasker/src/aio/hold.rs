@@ -1,0 +1,275 @@
+//! What a task's future has in its hands: a claim, or a loan. Whatever way the future ends, it is given up
+//! here.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Core;
+use super::attempt::{Attempt, Progress, attempt};
+use super::guarded::Discarded;
+use super::work::AsyncWork;
+use crate::cancel::Why;
+use crate::context::TaskContext;
+use crate::engine::ending;
+use crate::error::RejectReason;
+use crate::event::Event;
+use crate::metrics::TaskLifecycleTimestamps;
+use crate::outcome::{Outcome, TaskError};
+use crate::queue::job::Ticket;
+use crate::queue::{Abandoned, Attempted, Borrowed, Denial, Effects, Loan, Mode};
+use crate::task::{Settings, TaskId};
+use crate::worker::attempt::{discard_for, is_working_for, on_behalf};
+use crate::worker::settle::{Case, Gone, Settled, Went};
+
+/// How a task ended, and its value if it went well.
+type Ending<T, E> = (Result<(), TaskError<E>>, Option<T>);
+
+/// A task's place, or its resource.
+pub(crate) enum Held<R> {
+    Nothing,
+    Claim(u32),
+    Loan(Loan<R>),
+}
+
+/// A task that was let in, with what it has.
+pub(crate) struct Hold<'a, R: Send + 'static, E: Send + 'static> {
+    core: &'a Arc<Core<R, E>>,
+    id: TaskId,
+    settings: Settings,
+    held: Held<R>,
+    queued_at: Instant,
+    started: Instant,
+    progress: Progress,
+    /// The times of the last attempt, of a task that waits for another.
+    last: Option<TaskLifecycleTimestamps>,
+    /// Whoever drops the future unfinished.
+    gone: Gone,
+}
+
+/// A task that has been let in and is not polled yet.
+pub(crate) struct Admitted<R> {
+    pub(crate) id: TaskId,
+    pub(crate) settings: Settings,
+    pub(crate) held: Held<R>,
+    pub(crate) queued_at: Instant,
+}
+
+/// Lets a task in, and gives it a resource or a place in its lane. A submitted one brings its ticket.
+pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
+    core: &Arc<Core<R, E>>,
+    settings: Settings,
+    mode: Mode,
+    ticket: Option<&Arc<Ticket>>,
+) -> Result<Admitted<R>, (RejectReason, Settings)> {
+    let queued_at = ticket.map_or_else(|| core.clock.now(), |ticket| ticket.queued_at);
+    let sequence = core.reporter.reserve_sequence();
+    // A task that waits for room in its own manager could wait for itself.
+    let mode = match mode {
+        Mode::Wait if is_working_for(core.identity()) => Mode::Inside,
+        other => other,
+    };
+    let mut fx = Effects::new();
+    let borrowed = core.queue.borrow(&settings, mode, ticket, queued_at, sequence, &mut fx);
+    core.perform(fx);
+    let (held, id, accepted) = match borrowed {
+        Borrowed::Refused(reason) => return Err((reason, settings)),
+        Borrowed::Loan(loan) => {
+            let id = loan.id;
+            (Held::Loan(loan), id, true)
+        }
+        Borrowed::Claim { key, id, accepted } => (Held::Claim(key), id, accepted),
+    };
+    if accepted {
+        core.reporter.arrival(queued_at);
+        core.tell_queued(sequence, id, &settings);
+    }
+    Ok(Admitted { id, settings, held, queued_at })
+}
+
+impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
+    pub(crate) fn new(core: &'a Arc<Core<R, E>>, admitted: Admitted<R>, gone: Gone) -> Self {
+        let Admitted { id, settings, held, queued_at } = admitted;
+        let (progress, last) = (Progress::Waiting, None);
+        Self { core, id, settings, held, queued_at, started: queued_at, progress, last, gone }
+    }
+
+    /// Runs the task to its end. With `again` it may have more than one attempt.
+    pub(crate) async fn run<K: AsyncWork<R, E>>(
+        mut self,
+        mut work: Discarded<K>,
+        again: bool,
+    ) -> Result<K::Output, TaskError<E>> {
+        loop {
+            self.acquire().await?;
+            let attempt = self.attempt(&mut work).await;
+            if let Some((ending, value)) = self.settle(attempt, again && K::MAY_RUN_AGAIN) {
+                drop(work); // before its outcome is known to anybody
+                return ending.map(|()| value.expect("what went well has a value"));
+            }
+        }
+    }
+
+    /// Waits for a resource.
+    async fn acquire(&mut self) -> Result<(), TaskError<E>> {
+        let Held::Claim(key) = self.held else { return Ok(()) };
+        let answer = poll_fn(|cx| self.core.queue.poll_claim(key, cx.waker())).await;
+        match answer {
+            Ok(loan) => {
+                self.held = Held::Loan(loan);
+                self.started = self.core.clock.now();
+                Ok(())
+            }
+            Err(denial) => {
+                self.held = Held::Nothing;
+                if denial.accepted {
+                    self.tell_end(denial.error.outcome(), self.last);
+                }
+                Err(denial.error)
+            }
+        }
+    }
+
+    fn tell_end(&self, outcome: Outcome, times: Option<TaskLifecycleTimestamps>) {
+        self.core.tell_end(self.id, self.settings.name(), outcome, times);
+    }
+
+    async fn attempt<K: AsyncWork<R, E>>(
+        &mut self,
+        work: &mut Discarded<K>,
+    ) -> Attempt<K::Output, E> {
+        let Held::Loan(loan) = &mut self.held else {
+            unreachable!("an attempt follows upon its resource");
+        };
+        let (settings, core) = (&self.settings, self.core);
+        let (id, attempts) = (loan.id, loan.attempt);
+        if let Some(ticket) = &loan.ticket {
+            ticket.begin_attempt();
+        }
+        let name = settings.name();
+        core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
+        let cx = TaskContext {
+            id,
+            attempt: attempts,
+            name: settings.name.clone(),
+            priority: settings.priority,
+            deadline: settings.timeout.and_then(|limit| self.started.checked_add(limit)),
+            token: loan.lease.token.clone(),
+        };
+        let resource = &mut *loan.lease.resource;
+        attempt(core.identity(), work, &cx, resource, &mut self.progress).await
+    }
+
+    /// Gives the resource back after an attempt; the task's end, unless it runs again.
+    fn settle<T>(&mut self, attempt: Attempt<T, E>, again: bool) -> Option<Ending<T, E>> {
+        let core = self.core;
+        let Held::Loan(loan) = std::mem::replace(&mut self.held, Held::Nothing) else {
+            unreachable!("an attempt had its resource");
+        };
+        self.progress = Progress::Waiting;
+        let (id, attempts) = (self.id, loan.attempt);
+        let finished = core.clock.now();
+        let begun = !matches!(attempt, Attempt::NotBegun);
+        let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
+        let (case, ran, value) = match attempt {
+            Attempt::Ended(ran, value) => {
+                let case = core.case(&ran, &self.settings, again, attempts);
+                (case, Some(ran), value)
+            }
+            Attempt::Aborted => (self.case_of(Went::Dropped(Gone::Caller)), None, None),
+            Attempt::NotBegun => (self.case_of(Went::NotBegun(Gone::Caller)), None, None),
+        };
+        let delay = core.retry_delay(case);
+        let unhealthy = matches!(case.went, Went::Wrong { healthy: false });
+        let retried = if unhealthy { core.reporter.reserve_sequence() } else { 0 };
+        let mut fx = Effects::new();
+        let attempted = Attempted { case, delay, finished };
+        let returned = core.queue.give_back(loan, &self.settings, attempted, &mut fx);
+        core.perform(fx);
+        let name = self.settings.name();
+        if let Some(key) = returned.claim {
+            discard_for(core.identity(), ran);
+            (self.held, self.last) = (Held::Claim(key), Some(times));
+            core.reporter.retry();
+            core.reporter.emit_at(retried, |sequence| Event::TaskRetried {
+                sequence,
+                id,
+                name,
+                attempt: attempts,
+                delay,
+            });
+            return None;
+        }
+        let ending = match (ran, returned.settled) {
+            (Some(ran), settled) => ending(core.identity(), ran, settled, attempts),
+            (None, Settled::Ends(Outcome::TimedOut)) => Err(TaskError::TimedOut),
+            (None, _) => Err(TaskError::Cancelled),
+        };
+        let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
+        self.tell_end(outcome, if begun { Some(times) } else { self.last });
+        Some((ending, value))
+    }
+
+    fn case_of(&self, went: Went) -> Case {
+        self.core.case_of(went, &self.settings, false, 1) // it does not run again
+    }
+
+    /// The claim's future is gone.
+    fn abandon(&self, key: u32) {
+        let outcome = match self.gone {
+            Gone::Caller => Outcome::Cancelled,
+            Gone::Runtime => Outcome::Killed,
+        };
+        let mut fx = Effects::new();
+        let abandoned = self.core.queue.abandon(key, outcome, self.core.clock.now(), &mut fx);
+        self.core.perform(fx);
+        match abandoned {
+            Abandoned::Waiting { accepted: true } => self.tell_end(outcome, self.last),
+            Abandoned::Waiting { accepted: false } => {}
+            Abandoned::Granted(loan) => self.put_back(loan),
+            Abandoned::Denied(Denial { error, accepted }) => {
+                if accepted {
+                    self.tell_end(error.outcome(), self.last);
+                }
+                discard_for(self.core.identity(), error);
+            }
+        }
+    }
+
+    /// The future is gone that had, or was going to have, this resource.
+    fn put_back(&self, loan: Loan<R>) {
+        let core = self.core;
+        let finished = core.clock.now();
+        let (went, times) = match self.progress {
+            Progress::Waiting => (Went::NotBegun(self.gone), self.last),
+            Progress::Running => {
+                // What the task has started elsewhere may listen.
+                let token = &loan.lease.token;
+                let told = on_behalf(core.identity(), || token.cancel_because(Why::Cancelled));
+                if let Err(panic) = told {
+                    core.reporter.panicked("a waker", panic);
+                }
+                let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
+                (Went::Dropped(self.gone), Some(times))
+            }
+        };
+        let case = self.case_of(went);
+        let attempted = Attempted { case, delay: Duration::ZERO, finished };
+        let mut fx = Effects::new();
+        let returned = core.queue.give_back(loan, &self.settings, attempted, &mut fx);
+        core.perform(fx);
+        if let Settled::Ends(outcome) = returned.settled {
+            self.tell_end(outcome, times);
+        }
+    }
+}
+
+impl<R: Send + 'static, E: Send + 'static> Drop for Hold<'_, R, E> {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => {}
+            Held::Claim(key) => self.abandon(key),
+            Held::Loan(loan) => self.put_back(loan),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The staff of an async manager: tasks spawned in its runtime, each for one errand.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::Core;
+use super::guarded::Guarded;
+use super::hooks::Hooks;
+use super::worker::Worker;
+use crate::engine::{Engine, Staff};
+use crate::queue::{Effects, Errand};
+use crate::sync::{AtomicU64, Ordering};
+
+/// The runtime, and the hooks that are called in it.
+pub(crate) struct Slots<R, E> {
+    pub(crate) hooks: Hooks<R, E>,
+    pub(crate) roll: Arc<Roll>,
+    /// Not zero: the runtime has dropped a task of the manager's.
+    stranded: AtomicU64,
+}
+
+impl<R: Send + 'static, E: Send + 'static> Staff<R, E> for Slots<R, E> {
+    fn start_worker(engine: &Arc<Core<R, E>>, seat: usize, number: usize) -> io::Result<()> {
+        let worker = Worker::new(Arc::clone(engine), seat, number);
+        engine.staff.roll.spawn(worker.begin(None));
+        Ok(())
+    }
+
+    fn run_errand(engine: &Arc<Core<R, E>>, errand: Errand) {
+        let Errand { seat, number } = errand;
+        let worker = Worker::new(Arc::clone(engine), seat, number);
+        engine.staff.roll.spawn(worker.run_errand());
+    }
+
+    fn perform_elsewhere(engine: &Arc<Core<R, E>>, fx: Effects<R, E>) {
+        let mine = Arc::clone(engine);
+        engine.staff.roll.spawn(async move { mine.perform(fx) });
+    }
+}
+
+impl<R, E> Slots<R, E> {
+    pub(crate) fn new(hooks: Hooks<R, E>, runtime: Handle) -> Self {
+        Self { hooks, roll: Arc::new(Roll::new(runtime)), stranded: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.stranded.load(Ordering::Acquire) != 0
+    }
+}
+
+impl<R: Send + 'static, E: Send + 'static> Engine<R, E, Slots<R, E>> {
+    /// The runtime has dropped a task of the manager's: it is shutting down, and nothing can be done any more
+    /// but to end.
+    pub(crate) fn strand(self: &Arc<Self>) {
+        self.staff.stranded.store(1, Ordering::Release);
+        let _ = self.begin_kill(); // refused where it is over or killed already
+    }
+
+    /// Waits until a shutdown is over, whoever began it.
+    pub(crate) async fn over(&self) {
+        self.queue.over.cancelled().await;
+        self.staff.roll.empty().await;
+    }
+
+    /// As [`over`](Self::over), for at most `limit`; whether it is.
+    pub(crate) async fn over_within(&self, limit: Duration) -> bool {
+        let sleep = {
+            let _entered = self.staff.roll.runtime.enter(); // whoever polls this may be elsewhere
+            tokio::time::sleep(limit)
+        };
+        let mut sleep = pin!(Guarded::new(self.identity(), sleep));
+        let mut over = pin!(self.over());
+        std::future::poll_fn(|cx: &mut Context<'_>| {
+            if over.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            // A panic, too: that of a timer whose runtime is gone.
+            sleep.as_mut().poll(cx).map(|_| false)
+        })
+        .await
+    }
+}
+
+/// What a manager has spawned and has not ended.
+pub(crate) struct Roll {
+    runtime: Handle,
+    live: AtomicU64,
+    gone: Notify,
+}
+
+impl Roll {
+    fn new(runtime: Handle) -> Self {
+        Self { runtime, live: AtomicU64::new(0), gone: Notify::new() }
+    }
+
+    /// Spawns a task that a shutdown waits for.
+    pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        /// Signs the task off, whatever way it ends.
+        struct SignOff(Arc<Roll>);
+        impl Drop for SignOff {
+            fn drop(&mut self) {
+                if self.0.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    self.0.gone.notify_waiters();
+                }
+            }
+        }
+
+        self.live.fetch_add(1, Ordering::AcqRel);
+        let sign_off = SignOff(Arc::clone(self));
+        self.runtime.spawn(async move {
+            let _sign_off = sign_off;
+            task.await;
+        });
+    }
+
+    async fn empty(&self) {
+        loop {
+            let mut gone = pin!(self.gone.notified());
+            gone.as_mut().enable(); // before the look, so that no end slips in between
+            if self.live.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+}

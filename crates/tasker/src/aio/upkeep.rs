@@ -1,0 +1,129 @@
+//! Two tasks that a manager has spawned for as long as it lives: the timekeeper and the steward.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Core;
+use super::bell::Bell;
+use crate::autoscale::ScalingPolicy;
+use crate::event::Owner;
+use crate::queue::{Chore, Effects, Timetable};
+use crate::retry::backoff::Backoff;
+use crate::worker::attempt::discard_for;
+
+/// Notices that its task is dropped before its end.
+struct Post<R: Send + 'static, E: Send + 'static> {
+    engine: Arc<Core<R, E>>,
+    is_steward: bool,
+    done: bool,
+}
+
+impl<R: Send + 'static, E: Send + 'static> Drop for Post<R, E> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.engine.strand();
+            if self.is_steward {
+                self.engine.clear_out();
+            } else {
+                self.engine.let_go_of_parent();
+            }
+        }
+    }
+}
+
+/// Waits for time on behalf of the whole manager, as the thread of the same name does.
+pub(crate) async fn keep_time<R: Send + 'static, E: Send + 'static>(
+    engine: Arc<Core<R, E>>,
+    mut policy: Box<dyn ScalingPolicy>,
+) {
+    let mut post = Post { engine: Arc::clone(&engine), is_steward: false, done: false };
+    let bell = Bell::new();
+    engine.queue.keep_time(bell.waiter());
+    let mut warned = None;
+    loop {
+        let mut fx = Effects::new();
+        let timetable = engine.queue.due(engine.clock.now(), &mut fx);
+        let look = std::mem::take(&mut fx.look);
+        let quiet = fx.is_empty() && !look;
+        engine.perform_aside(fx);
+        if look {
+            engine.scale(&mut *policy, &mut warned);
+        }
+        if !quiet {
+            tokio::task::consume_budget().await;
+            continue; // what was carried out may have made something due
+        }
+        match timetable {
+            Timetable::At(at) => {
+                // Either way it looks again.
+                let _ = timeout_at(Instant::from_std(at), bell.rung()).await;
+            }
+            Timetable::Open => bell.rung().await,
+            Timetable::Over => break,
+        }
+    }
+    discard_for(engine.identity(), policy);
+    engine.let_go_of_parent();
+    post.done = true;
+}
+
+/// Refills the pool, and destroys what is condemned there.
+pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(engine: Arc<Core<R, E>>) {
+    let mut post = Post { engine: Arc::clone(&engine), is_steward: true, done: false };
+    let bell = Bell::new();
+    engine.queue.steward_here(bell.waiter());
+    let mut failures = 0;
+    loop {
+        let mut fx = Effects::new();
+        let chore = engine.queue.find_chore(engine.clock.now(), &mut fx);
+        engine.perform(fx);
+        match chore {
+            None => bell.rung().await,
+            Some(Chore::Destroy(lease, reason)) => {
+                engine.unmake(*lease.resource, Owner::Pool, reason).await;
+            }
+            Some(Chore::Create) => match engine.make(Owner::Pool).await {
+                Ok((resource, took)) => {
+                    failures = 0;
+                    engine.stock(resource, took);
+                }
+                Err(failure) => {
+                    failures += 1;
+                    engine.remember(failure);
+                    let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
+                    let mut fx = Effects::new();
+                    engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);
+                    engine.perform(fx);
+                }
+            },
+            Some(Chore::Leave) => break,
+        }
+    }
+    post.done = true;
+    engine.dismiss_steward();
+}
+
+impl<R: Send + 'static, E: Send + 'static> Core<R, E> {
+    fn dismiss_steward(self: &Arc<Self>) {
+        let mut fx = Effects::new();
+        self.queue.steward_left(self.clock.now(), &mut fx);
+        self.perform(fx);
+    }
+
+    /// What is left of the steward's work when the runtime is gone; the last guest to go finishes it.
+    pub(crate) fn clear_out(self: &Arc<Self>) {
+        loop {
+            let mut fx = Effects::new();
+            let chore = self.queue.find_chore(self.clock.now(), &mut fx);
+            self.perform(fx);
+            match chore {
+                Some(Chore::Destroy(lease, reason)) => {
+                    self.unmake_at_once(*lease.resource, Owner::Pool, reason);
+                }
+                Some(Chore::Leave) => return self.dismiss_steward(),
+                Some(Chore::Create) | None => return,
+            }
+        }
+    }
+}
