@@ -137,7 +137,7 @@ impl<R, E> Config<R, E> {
     }
 
     /// What decides how many workers there are between `worker_count` and `max_worker_count`. Default:
-    /// [`BreakEven`], because it weighs what a resource costs against what waiting costs. See
+    /// [`BreakEven`](crate::autoscale::BreakEven), because it weighs what a resource costs against what waiting costs. See
     /// [`autoscale`](crate::autoscale) for the others, for how to write one, and for a simulator that shows
     /// beforehand what comes of it.
     ///
@@ -391,7 +391,7 @@ impl<R, E> Config<R, E> {
         self
     }
 
-    /// Where messages go. Default: [`TracingLogger`], because that is where most programs look.
+    /// Where messages go. Default: [`TracingLogger`](crate::TracingLogger), because that is where most programs look.
     ///
     /// ```
     /// use tasker::{Config, NoopLogger, TaskManager};
@@ -406,7 +406,7 @@ impl<R, E> Config<R, E> {
         self
     }
 
-    /// What counts and times the tasks. Default: [`Collector::new`], because it costs little and its
+    /// What counts and times the tasks. Default: [`Collector::new`](crate::Collector::new), because it costs little and its
     /// memory does not grow.
     ///
     /// ```
