@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock and starts threads")]
 
+mod aio;
 mod step;
 
 use std::hint::black_box;
@@ -18,11 +19,14 @@ use tasker::{Config, TaskManager};
 const HELP: &str = "\
 Measures tasker beside the primitives it is built on, in one run.
 
-usage: cargo run --release -p tasker-bench -- [W1] [W2] [W8] [--quick] [--reps N]
+usage: cargo run --release -p tasker-bench -- [WORKLOAD…] [--quick] [--reps N]
 
   W1         a blocking round trip of an empty task: 1 caller, 1 worker
   W2         64 blocking callers with empty tasks on 2 workers
   W8         2 to 16 workers and a load that steps up and down: how the number of workers follows
+  A1         an awaited empty task: 1 caller, 1 async worker
+  A2         64 awaiting callers with empty tasks on 2 async workers
+  A4         10,000 idle async workers, and the wake-ups of idle managers (A5)
   --quick    shorter repetitions
   --reps N   interleaved repetitions (default 7; at least 1)
 ";
@@ -47,17 +51,23 @@ fn main() -> ExitCode {
             "W1" | "w1" => workloads.push("W1"),
             "W2" | "w2" => workloads.push("W2"),
             "W8" | "w8" => workloads.push("W8"),
+            "A1" | "a1" => workloads.push("A1"),
+            "A2" | "a2" => workloads.push("A2"),
+            "A4" | "a4" | "A5" | "a5" => workloads.push("A4"),
             other => return usage(&format!("there is no workload or option `{other}`")),
         }
     }
     if workloads.is_empty() {
-        workloads = vec!["W1", "W2", "W8"];
+        workloads = vec!["W1", "W2", "W8", "A1", "A2", "A4"];
     }
     let scale = if quick { 10 } else { 1 };
     for workload in workloads {
         match workload {
             "W1" => round_trip(reps, 2_000_000 / scale),
             "W8" => step::step(reps, quick),
+            "A1" => aio::round_trip(reps, 2_000_000 / scale),
+            "A2" => aio::many_callers(reps, 1_000_000 / scale),
+            "A4" => aio::idle(quick),
             _ => many_callers(reps, 1_000_000 / scale),
         }
     }

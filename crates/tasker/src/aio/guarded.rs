@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -44,14 +44,28 @@ impl<F: Future> Future for Guarded<F> {
     type Output = Result<F::Output, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.as_mut().project();
-        let future = this.future.as_pin_mut().expect("a future that has ended is not polled again");
-        let polled = match on_behalf(*this.manager, || future.poll(cx)) {
-            Ok(polled) => Ok(ready!(polled)),
-            Err(panic) => Err(panic),
-        };
-        self.release(); // before its result is known to anybody
-        Poll::Ready(polled)
+        let mut this = self.as_mut().project();
+        let mut output = None;
+        let polled = on_behalf(*this.manager, || {
+            let future = this.future.as_mut().as_pin_mut();
+            let future = future.expect("a future that has ended is not polled again");
+            if let Poll::Ready(value) = future.poll(cx) {
+                output = Some(value);
+                this.future.set(None); // before its result is known to anybody
+            }
+        });
+        match (output, polled) {
+            (None, Ok(())) => Poll::Pending,
+            (Some(value), Ok(())) => Poll::Ready(Ok(value)),
+            (Some(value), Err(panic)) => {
+                discard(panic); // of its drop: it had come to its end
+                Poll::Ready(Ok(value))
+            }
+            (None, Err(panic)) => {
+                self.release();
+                Poll::Ready(Err(panic))
+            }
+        }
     }
 }
 
@@ -73,6 +87,8 @@ impl<T> Discarded<T> {
 
 impl<T> Drop for Discarded<T> {
     fn drop(&mut self) {
-        discard_for(self.manager, self.value.take());
+        if std::mem::needs_drop::<T>() {
+            discard_for(self.manager, self.value.take());
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::guarded::Discarded;
 use super::work::AsyncWork;
 use crate::cancel::Why;
 use crate::context::TaskContext;
-use crate::engine::ending;
+use crate::engine::{ending, refusal};
 use crate::error::RejectReason;
 use crate::event::Event;
 use crate::metrics::TaskLifecycleTimestamps;
@@ -32,7 +32,14 @@ pub(crate) enum Held<R> {
     Loan(Loan<R>),
 }
 
-/// A task that was let in, with what it has.
+/// Where a task is that was let in.
+pub(crate) struct Admitted<R> {
+    pub(crate) id: TaskId,
+    pub(crate) held: Held<R>,
+    pub(crate) queued_at: Instant,
+}
+
+/// A task on its way in, or let in, with what it has.
 pub(crate) struct Hold<'a, R: Send + 'static, E: Send + 'static> {
     core: &'a Arc<Core<R, E>>,
     id: TaskId,
@@ -47,21 +54,13 @@ pub(crate) struct Hold<'a, R: Send + 'static, E: Send + 'static> {
     gone: Gone,
 }
 
-/// A task that has been let in and is not polled yet.
-pub(crate) struct Admitted<R> {
-    pub(crate) id: TaskId,
-    pub(crate) settings: Settings,
-    pub(crate) held: Held<R>,
-    pub(crate) queued_at: Instant,
-}
-
 /// Lets a task in, and gives it a resource or a place in its lane. A submitted one brings its ticket.
 pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
     core: &Arc<Core<R, E>>,
-    settings: Settings,
+    settings: &Settings,
     mode: Mode,
     ticket: Option<&Arc<Ticket>>,
-) -> Result<Admitted<R>, (RejectReason, Settings)> {
+) -> Result<Admitted<R>, RejectReason> {
     let queued_at = ticket.map_or_else(|| core.clock.now(), |ticket| ticket.queued_at);
     let sequence = core.reporter.reserve_sequence();
     // A task that waits for room in its own manager could wait for itself.
@@ -70,10 +69,10 @@ pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
         other => other,
     };
     let mut fx = Effects::new();
-    let borrowed = core.queue.borrow(&settings, mode, ticket, queued_at, sequence, &mut fx);
+    let borrowed = core.queue.borrow(settings, mode, ticket, queued_at, sequence, &mut fx);
     core.perform(fx);
     let (held, id, accepted) = match borrowed {
-        Borrowed::Refused(reason) => return Err((reason, settings)),
+        Borrowed::Refused(reason) => return Err(reason),
         Borrowed::Loan(loan) => {
             let id = loan.id;
             (Held::Loan(loan), id, true)
@@ -82,21 +81,43 @@ pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
     };
     if accepted {
         core.reporter.arrival(queued_at);
-        core.tell_queued(sequence, id, &settings);
+        core.tell_queued(sequence, id, settings);
     }
-    Ok(Admitted { id, settings, held, queued_at })
+    Ok(Admitted { id, held, queued_at })
 }
 
 impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
-    pub(crate) fn new(core: &'a Arc<Core<R, E>>, admitted: Admitted<R>, gone: Gone) -> Self {
-        let Admitted { id, settings, held, queued_at } = admitted;
+    pub(crate) fn new(
+        core: &'a Arc<Core<R, E>>,
+        settings: Settings,
+        admitted: Admitted<R>,
+        gone: Gone,
+    ) -> Self {
+        let Admitted { id, held, queued_at } = admitted;
         let (progress, last) = (Progress::Waiting, None);
         Self { core, id, settings, held, queued_at, started: queued_at, progress, last, gone }
     }
 
+    /// Lets an awaited task in and runs it to its end.
+    pub(crate) async fn run_awaited<K: AsyncWork<R, E>>(
+        core: &'a Arc<Core<R, E>>,
+        settings: Settings,
+        work: Discarded<K>,
+    ) -> Result<K::Output, TaskError<E>> {
+        // A loop of tasks that never wait leaves the others of its runtime their turn.
+        tokio::task::consume_budget().await;
+        match admit(core, &settings, Mode::Wait, None) {
+            Ok(admitted) => {
+                let mut hold = Self::new(core, settings, admitted, Gone::Caller);
+                hold.run(work, true).await
+            }
+            Err(reason) => Err(refusal(reason)),
+        }
+    }
+
     /// Runs the task to its end. With `again` it may have more than one attempt.
     pub(crate) async fn run<K: AsyncWork<R, E>>(
-        mut self,
+        &mut self,
         mut work: Discarded<K>,
         again: bool,
     ) -> Result<K::Output, TaskError<E>> {

@@ -9,7 +9,8 @@ use super::Core;
 use super::build::build;
 use super::config::AsyncConfig;
 use super::guarded::Discarded;
-use super::task::{AsyncTask, Entry, arrive};
+use super::hold::Hold;
+use super::task::{AsyncTask, Entry};
 use super::visit::run_now;
 use super::work::{AsyncWork, Repeats, RunsOnce};
 use crate::context::TaskContext;
@@ -227,7 +228,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
         async move {
             let settings =
                 Settings { priority, max_retries: core.max_retries, ..Settings::default() };
-            arrive(core, settings).await?.run(work, true).await
+            Hold::run_awaited(core, settings, work).await
         }
     }
 

@@ -279,7 +279,7 @@ pub(crate) struct Entry<R: Send + 'static, E: Send + 'static> {
 enum Start<R> {
     Unset,
     Set(Settings),
-    Admitted(Admitted<R>),
+    Admitted(Settings, Admitted<R>),
 }
 
 impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
@@ -300,31 +300,20 @@ impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
         let entrance = Arc::clone(&entry) as Arc<dyn Entrance>;
         let work = Discarded::new(core.identity(), work);
         let future = async move {
-            let hold = match entry.take() {
-                Start::Admitted(admitted) => Hold::new(&entry.core, admitted, Gone::Runtime),
-                Start::Set(settings) => arrive(&entry.core, settings).await?,
+            match entry.take() {
+                Start::Set(settings) => Hold::run_awaited(&entry.core, settings, work).await,
+                Start::Admitted(settings, admitted) => {
+                    let mut hold = Hold::new(&entry.core, settings, admitted, Gone::Runtime);
+                    hold.run(work, true).await
+                }
                 Start::Unset => unreachable!("a builder gives its future away with its settings"),
-            };
-            hold.run(work, true).await
+            }
         };
         AsyncTask { entrance, settings, future, kind: PhantomData }
     }
 
     fn take(&self) -> Start<R> {
         std::mem::replace(&mut *self.start.lock(), Start::Unset)
-    }
-}
-
-/// Lets a task in that is awaited.
-pub(crate) async fn arrive<R: Send + 'static, E: Send + 'static>(
-    core: &Arc<Core<R, E>>,
-    settings: Settings,
-) -> Result<Hold<'_, R, E>, TaskError<E>> {
-    // A loop of tasks that never wait leaves the others of its runtime their turn.
-    tokio::task::consume_budget().await;
-    match admit(core, settings, Mode::Wait, None) {
-        Ok(admitted) => Ok(Hold::new(core, admitted, Gone::Caller)),
-        Err((reason, _)) => Err(refusal(reason)),
     }
 }
 
@@ -336,12 +325,12 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Entry<R, E> {
     fn admit(&self, settings: Settings, mode: Mode) -> Result<Arc<Ticket>, Refused> {
         let now = self.core.clock.now();
         let ticket = Arc::new(Ticket::of_future(settings.clone(), self.may_run_again, now));
-        match admit(&self.core, settings, mode, Some(&ticket)) {
+        match admit(&self.core, &settings, mode, Some(&ticket)) {
             Ok(admitted) => {
-                *self.start.lock() = Start::Admitted(admitted);
+                *self.start.lock() = Start::Admitted(settings, admitted);
                 Ok(ticket)
             }
-            Err((reason, settings)) => Err(Refused { reason, settings, ticket }),
+            Err(reason) => Err(Refused { reason, settings, ticket }),
         }
     }
 
@@ -364,8 +353,9 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Entry<R, E> {
 
 impl<R: Send + 'static, E: Send + 'static> Drop for Entry<R, E> {
     fn drop(&mut self) {
-        if let Start::Admitted(admitted) = self.take() {
-            drop(Hold::new(&self.core, admitted, Gone::Runtime)); // spawned, and never polled
+        if let Start::Admitted(settings, admitted) = self.take() {
+            // Spawned, and never polled.
+            drop(Hold::new(&self.core, settings, admitted, Gone::Runtime));
         }
     }
 }

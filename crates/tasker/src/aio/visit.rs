@@ -42,7 +42,7 @@ pub(crate) async fn run_now<R: Send + 'static, E: Send + 'static, K: AsyncWork<R
     core.reporter.arrival(queued_at);
     core.tell_queued(sequence, id, &settings);
     let hold =
-        |settings, held| Hold::new(core, Admitted { id, settings, held, queued_at }, Gone::Caller);
+        |settings, held| Hold::new(core, settings, Admitted { id, held, queued_at }, Gone::Caller);
     let visit = |settings, guest, used| Visit {
         core,
         id,
