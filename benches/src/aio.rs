@@ -115,13 +115,19 @@ impl System {
             }
             Self::Task(manager) => {
                 for _ in 0..times {
-                    let task = manager.task(async |_, resource| Ok(*resource += 1));
+                    let task = manager.task(async |_, resource| {
+                        *resource += 1;
+                        Ok(())
+                    });
                     task.await.expect("the task succeeds");
                 }
             }
             Self::QueueTask(manager) => {
                 for _ in 0..times {
-                    let task = manager.queue_task(async |_, resource| Ok(*resource += 1));
+                    let task = manager.queue_task(async |_, resource| {
+                        *resource += 1;
+                        Ok(())
+                    });
                     task.await.expect("the task succeeds");
                 }
             }
