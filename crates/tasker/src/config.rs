@@ -371,7 +371,10 @@ impl<R, E> Config<R, E> {
     /// [`TaskManager::stop`](crate::TaskManager::stop) is enough for a program that holds the manager.
     ///
     /// Nobody is blocked by such a stop; [`TaskManager::join`](crate::TaskManager::join) waits for it and
-    /// has the report.
+    /// has the report. New tasks are refused from the first moment on: where a server in front of the manager
+    /// has to serve what is inside it, stop the server first and the manager afterwards.
+    ///
+    /// With the feature `tokio` it may be tokio-util's `CancellationToken` as well.
     ///
     /// ```
     /// use tasker::{CancelToken, Config, TaskManager};

@@ -101,7 +101,8 @@ impl<E: fmt::Debug + fmt::Display> Error for BuildError<E> {
     }
 }
 
-/// Why a shutdown did not begin.
+/// Why a shutdown did not begin. The report of one that somebody else began is to be had from
+/// [`join`](crate::TaskManager::join).
 ///
 /// ```
 /// use tasker::{Config, ShutdownError, TaskManager};
@@ -169,6 +170,16 @@ pub enum RejectReason {
     /// There is no room, and the overflow rule makes none.
     #[error("task queue is full")]
     QueueFull,
+}
+
+/// What the task would have ended with.
+impl<E> From<RejectReason> for crate::outcome::TaskError<E> {
+    fn from(reason: RejectReason) -> Self {
+        match reason {
+            RejectReason::ShuttingDown => Self::ShuttingDown,
+            RejectReason::QueueFull => Self::QueueFull,
+        }
+    }
 }
 
 impl<F> Rejected<F> {

@@ -25,6 +25,9 @@ use crate::task::{TaskId, Work};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// In async code a handle is awaited, whichever manager it comes from; on a runtime's thread
+/// [`wait`](Self::wait) would block everything else that runs there.
+///
 /// # Cancel safety
 ///
 /// The handle is a future that owns nothing but the place where the outcome arrives: dropping it loses

@@ -2,8 +2,8 @@
 //! client, a loaded model, a GPU context.
 //!
 //! A [`TaskManager`] has workers; a worker makes one *resource*, keeps it, and runs one task at a time on
-//! it. Callers hand in closures and get results back. It is for work that blocks or computes; async code
-//! awaits the handles.
+//! it. Callers hand in closures and get results back. It is for work that blocks or computes; for work that
+//! awaits there is an `AsyncTaskManager`, see [below](#async-code).
 //!
 //! ```
 //! use tasker::{Config, TaskManager};
@@ -36,6 +36,42 @@
 //!   manager that runs.
 //! - [`Observer`], [`Logger`] and [`MetricsCollector`] watch, and change nothing.
 //!
+//! # Async code
+//!
+//! There are two ways to use this crate from async code, and they go well side by side.
+//!
+//! **A [`TaskManager`], whose handles are awaited.** Its tasks are blocking closures on threads of their own, so
+//! that nothing they do holds up the runtime. A [`TaskHandle`] is a future for any executor. `submit` waits for
+//! room in a bounded queue by blocking: in async code use `try_submit` there.
+//!
+//! ```
+//! use tasker::{Config, TaskManager};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let manager = TaskManager::<u64, String>::new(Config::new(|| Ok(3)).worker_count(1))?;
+//! let handle = manager.task(|_, exponent| Ok((0..1_000_u64).map(|n| n.pow(*exponent as u32)).sum::<u64>()));
+//! assert_eq!(handle.submit().await?, 249_500_250_000);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **An `AsyncTaskManager` (feature `tokio`), whose tasks are async closures.** They run in the caller's own
+//! future, or spawned in its runtime. A worker is a slot with a resource, so that there can be thousands.
+//!
+//! | the task | manager |
+//! |---|---|
+//! | computes for more than some 100 µs between two awaits | `TaskManager` |
+//! | blocks: files, a driver that is not async, a GPU, SQLite | `TaskManager` |
+//! | waits for the network with an async client | `AsyncTaskManager` |
+//! | must be stopped at a deadline although it does not look at its context | `AsyncTaskManager`: its future is dropped |
+//! | uses a resource that is not `Send` | `TaskManager::new_local` |
+//! | both: fetches, then computes | one of each; the async task awaits the other's handle |
+//!
+//! A closure that is awaited in place may borrow and need not be `Send`. One that is submitted, or awaited in
+//! `tokio::spawn`, has to be `async move`: the compiler cannot show that the future of a closure that
+//! borrows its surroundings is `Send` there, and says that something is "not general enough".
+//!
 //! # What happens when something breaks
 //!
 //! [`Config::check_health`] divides errors in two. A healthy error is the task's own and ends it. An
@@ -45,8 +81,8 @@
 //!
 //! # What it does not do
 //!
-//! Nothing is kept on disk or sent to other machines. The tasks themselves are blocking closures. Code
-//! that ignores its [`TaskContext`] cannot be stopped, only be named in a report. A busy High lane starves
+//! Nothing is kept on disk or sent to other machines. A blocking closure that ignores its [`TaskContext`]
+//! cannot be stopped, only be named in a report. A busy High lane starves
 //! the Low one. A task that blocks on another task of its own manager can wait for ever if every worker
 //! does the same: [`TaskError::WouldDeadlock`] is reserved for that and not returned yet.
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::completion::Completion;
 use crate::context::TaskContext;
 use crate::detached::{Answer, Callback, Cancels, Detached, Sink};
-use crate::engine::{Engine, Unaccepted, refusal};
+use crate::engine::{Engine, Unaccepted};
 use crate::error::{RejectReason, Rejected};
 use crate::handle::TaskHandle;
 use crate::logger::Level;
@@ -177,7 +177,9 @@ impl<R: 'static, E: Send + 'static, K: Work<R, E>> Task<'_, R, E, K> {
     /// A refused task's handle is finished, with [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`].
     ///
     /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) it blocks until there is room, except
-    /// inside a task of the same manager.
+    /// inside a task of the same manager. In async code with a
+    /// [`queue_capacity`](crate::Config::queue_capacity) use [`try_submit`](Self::try_submit), so that the
+    /// runtime's thread does not block.
     pub fn submit(self) -> TaskHandle<K::Output, E>
     where
         K: Send + 'static,
@@ -306,7 +308,7 @@ where
             Ok(()) => Some(cell.sink.completion.wait()),
             Err(Unaccepted { job, reason }) => {
                 job.release();
-                reason.map(|reason| Err(refusal(reason)))
+                reason.map(|reason| Err(reason.into()))
             }
         }
     })?;

@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
-use tasker::{RejectReason, Rejected, TaskError, TaskHandle};
+use tasker::{TaskError, TaskHandle};
 
 use crate::fault::Fault;
 
@@ -88,13 +88,5 @@ fn status(error: &TaskError<Fault>) -> StatusCode {
             StatusCode::SERVICE_UNAVAILABLE
         }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// The same words for a task that was refused at the door as for one that was not.
-pub(crate) fn refused<F>(rejected: &Rejected<F>) -> TaskError<Fault> {
-    match rejected.reason() {
-        RejectReason::ShuttingDown => TaskError::ShuttingDown,
-        _ => TaskError::QueueFull,
     }
 }

@@ -10,9 +10,9 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use serde::Deserialize;
-use tasker::{BuildError, Config, Priority, Task, TaskManager, TaskStats, Work};
+use tasker::{BuildError, Config, Priority, Task, TaskError, TaskManager, TaskStats, Work};
 
-use crate::answer::{Awaited, Refusal, refused};
+use crate::answer::{Awaited, Refusal};
 use crate::args::Args;
 use crate::fault::Fault;
 use crate::primes::{Range, Sieve};
@@ -100,7 +100,8 @@ where
     K: Work<R, Fault> + Send + 'static,
     K::Output: Send + 'static,
 {
-    let handle = task.start_within(PATIENCE).try_submit().map_err(|rejected| refused(&rejected))?;
+    let submitted = task.start_within(PATIENCE).try_submit();
+    let handle = submitted.map_err(|rejected| TaskError::from(rejected.reason()))?;
     Ok(Awaited(handle))
 }
 
@@ -124,7 +125,7 @@ async fn primes(
     let remember = store.task(move |cx, store| store.remember(cx, range, primes)).name("remember");
     let remembered = match remember.timeout(STATEMENT).try_submit() {
         Ok(handle) => handle.await,
-        Err(rejected) => Err(refused(&rejected)),
+        Err(rejected) => Err(rejected.reason().into()),
     };
     Ok(match remembered {
         Ok(()) => format!("{primes} primes {range} (counted)\n"),

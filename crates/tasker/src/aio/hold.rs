@@ -11,7 +11,7 @@ use super::guarded::Discarded;
 use super::work::AsyncWork;
 use crate::cancel::Why;
 use crate::context::TaskContext;
-use crate::engine::{ending, refusal};
+use crate::engine::ending;
 use crate::error::RejectReason;
 use crate::event::Event;
 use crate::metrics::TaskLifecycleTimestamps;
@@ -111,7 +111,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
                 let mut hold = Self::new(core, settings, admitted, Gone::Caller);
                 hold.run(work, true).await
             }
-            Err(reason) => Err(refusal(reason)),
+            Err(reason) => Err(reason.into()),
         }
     }
 

@@ -14,7 +14,6 @@ use super::slots::Roll;
 use super::work::AsyncWork;
 use crate::completion::Completion;
 use crate::detached::Cancels;
-use crate::engine::refusal;
 use crate::error::{RejectReason, Rejected};
 use crate::handle::{Answering, TaskHandle};
 use crate::outcome::{Panic, TaskError};
@@ -157,7 +156,7 @@ where
             Err(Refused { reason, ticket, .. }) => {
                 discard_for(entrance.manager(), future);
                 let answered = Submitted::new(&entrance, ticket);
-                answered.answer(Err(refusal(reason)));
+                answered.answer(Err(reason.into()));
                 TaskHandle::new(answered)
             }
         }
@@ -227,7 +226,7 @@ where
             }),
             Err(Refused { reason, .. }) => {
                 discard_for(entrance.manager(), future);
-                { delivery }.deliver(Err(refusal(reason)));
+                { delivery }.deliver(Err(reason.into()));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::hold::{Admitted, Held, Hold};
 use super::work::AsyncWork;
 use crate::cancel::Why;
 use crate::context::TaskContext;
-use crate::engine::{ending, refusal};
+use crate::engine::ending;
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
@@ -33,7 +33,7 @@ pub(crate) async fn run_now<R: Send + 'static, E: Send + 'static, K: AsyncWork<R
     let welcome = core.queue.welcome(&settings, true, queued_at, &mut fx);
     core.perform(fx);
     let id = match &welcome {
-        Welcome::Refused(reason) => return Err(refusal(*reason)),
+        Welcome::Refused(reason) => return Err((*reason).into()),
         Welcome::NothingPooled => unreachable!("it need not be content with the pool"),
         Welcome::Lent(loan) => loan.id,
         Welcome::Claim { id, .. } => *id,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Engine, ending, refusal};
+use super::{Engine, ending};
 use crate::context::TaskContext;
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
@@ -32,7 +32,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let (loan, started) = match borrowed {
             Borrowed::Refused(reason) => {
                 discard(work);
-                return Err(refusal(reason));
+                return Err(reason.into());
             }
             Borrowed::Loan(loan) => {
                 self.reporter.arrival(queued_at);
@@ -170,7 +170,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let mut work = work.0;
         let result = match welcomed {
             Welcome::NothingPooled => unreachable!("only where nothing else was asked for"),
-            Welcome::Refused(reason) => Err(refusal(reason)),
+            Welcome::Refused(reason) => Err(reason.into()),
             Welcome::Lent(loan) => {
                 self.reporter.arrival(queued_at);
                 self.tell_queued(sequence, loan.id, settings);

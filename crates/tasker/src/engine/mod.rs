@@ -15,7 +15,7 @@ use crate::autoscale::{Plan, ScalingPolicy};
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::detached::Cancels;
-use crate::error::{RejectReason, ResizeError, ShutdownError};
+use crate::error::{ResizeError, ShutdownError};
 use crate::event::Event;
 use crate::explain::Explanation;
 use crate::logger::Level;
@@ -434,13 +434,6 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
 
     pub(crate) fn identity(&self) -> usize {
         self.reporter.identity()
-    }
-}
-
-pub(crate) fn refusal<E>(reason: RejectReason) -> TaskError<E> {
-    match reason {
-        RejectReason::ShuttingDown => TaskError::ShuttingDown,
-        RejectReason::QueueFull => TaskError::QueueFull,
     }
 }
 

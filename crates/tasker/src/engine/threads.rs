@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Engine, GRACE, Staff, ending, refusal};
+use super::{Engine, GRACE, Staff, ending};
 use crate::autoscale::ScalingPolicy;
 use crate::completion::Completion;
 use crate::error::{BuildError, RejectReason, ShutdownError};
@@ -228,7 +228,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         mode: Mode,
     ) {
         if let Err(Unaccepted { job, reason }) = self.submit(task, mode) {
-            self.finish(job, Err(refusal(reason.unwrap_or(RejectReason::QueueFull))));
+            self.finish(job, Err(reason.unwrap_or(RejectReason::QueueFull).into()));
         }
     }
 
