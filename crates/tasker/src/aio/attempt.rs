@@ -35,9 +35,6 @@ pub(crate) async fn attempt<R, E, K: AsyncWork<R, E>>(
     resource: &mut R,
     progress: &mut Progress,
 ) -> Attempt<K::Output, E> {
-    if cx.token.is_aborted() {
-        return Attempt::NotBegun;
-    }
     *progress = Progress::Running;
     let mut listening = Listening { token: &cx.token, registered: false };
     let returned = {

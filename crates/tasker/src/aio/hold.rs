@@ -162,6 +162,9 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let Held::Loan(loan) = &mut self.held else {
             unreachable!("an attempt follows upon its resource");
         };
+        if loan.lease.token.is_aborted() {
+            return Attempt::NotBegun;
+        }
         let (settings, core) = (&self.settings, self.core);
         let (id, attempts) = (loan.id, loan.attempt);
         if let Some(ticket) = &loan.ticket {

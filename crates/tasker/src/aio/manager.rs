@@ -57,18 +57,19 @@ use crate::worker::attempt::is_working_for;
 /// # Ok(())
 /// # }
 /// ```
-pub struct AsyncTaskManager<R: Send + 'static, E: Send + 'static> {
+pub struct AsyncTaskManager<R, E> {
     owner: Arc<Owner<R, E>>,
 }
 
 /// Whose drop means that nobody can submit any more.
-struct Owner<R: Send + 'static, E: Send + 'static> {
+struct Owner<R, E> {
     core: Arc<Core<R, E>>,
+    stop: fn(&Arc<Core<R, E>>),
 }
 
-impl<R: Send + 'static, E: Send + 'static> Drop for Owner<R, E> {
+impl<R, E> Drop for Owner<R, E> {
     fn drop(&mut self) {
-        let _ = self.core.begin_stop(); // refused only where a shutdown is under way already
+        (self.stop)(&self.core);
     }
 }
 
@@ -86,7 +87,10 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// Dropped before its end it leaves nothing behind either: what was created is destroyed in the background.
     pub async fn new(config: AsyncConfig<R, E>) -> Result<Self, BuildError<E>> {
         let core = build(config.into_parts()?).await?;
-        Ok(Self { owner: Arc::new(Owner { core }) })
+        let stop: fn(&Arc<Core<R, E>>) = |core| {
+            let _ = core.begin_stop(); // refused only where a shutdown is under way already
+        };
+        Ok(Self { owner: Arc::new(Owner { core, stop }) })
     }
 
     fn core(&self) -> &Arc<Core<R, E>> {
@@ -454,14 +458,15 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     }
 }
 
-impl<R: Send + 'static, E: Send + 'static> Clone for AsyncTaskManager<R, E> {
+impl<R, E> Clone for AsyncTaskManager<R, E> {
     fn clone(&self) -> Self {
         Self { owner: Arc::clone(&self.owner) }
     }
 }
 
-impl<R: Send + 'static, E: Send + 'static> fmt::Debug for AsyncTaskManager<R, E> {
+impl<R, E> fmt::Debug for AsyncTaskManager<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncTaskManager").field("phase", &self.phase()).finish_non_exhaustive()
+        let phase = self.owner.core.queue.phase();
+        f.debug_struct("AsyncTaskManager").field("phase", &phase).finish_non_exhaustive()
     }
 }

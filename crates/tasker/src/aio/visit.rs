@@ -166,6 +166,9 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             Used::Temporary(lease) => lease,
             Used::Nothing => unreachable!("an attempt follows upon its resource"),
         };
+        if lease.token.is_aborted() {
+            return Attempt::NotBegun;
+        }
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: 1 });
         let cx = TaskContext {

@@ -1,6 +1,6 @@
 //! DECISION: who is idle, busy, recovering or leaving, who may be hired, and whose turn it is.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 /// What the worker of a seat is doing.
@@ -22,6 +22,12 @@ pub(crate) enum Condition {
     Leaving,
 }
 
+impl Condition {
+    fn is_unequipped(self) -> bool {
+        matches!(self, Self::Creating | Self::Recovering)
+    }
+}
+
 const CONDITIONS: usize = 7;
 
 /// The seats of a manager: at most `max` workers, whatever they are doing. Because every worker has at
@@ -30,15 +36,27 @@ const CONDITIONS: usize = 7;
 pub(crate) struct Roster {
     max: usize,
     seats: Vec<Option<Condition>>,
+    free: BTreeSet<usize>,
     /// Idle seats, the one used last at the back: it is taken first, so that the others grow cold.
     idle: VecDeque<(usize, Instant)>,
+    /// Those without a resource: few as a rule, and asked for whenever a task comes meanwhile.
+    unequipped: BTreeSet<usize>,
     counts: [usize; CONDITIONS],
     live: usize,
 }
 
 impl Roster {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, seats: Vec::new(), idle: VecDeque::new(), counts: [0; CONDITIONS], live: 0 }
+        let (seats, idle, unequipped) = (Vec::new(), VecDeque::new(), BTreeSet::new());
+        Self {
+            max,
+            seats,
+            free: BTreeSet::new(),
+            idle,
+            unequipped,
+            counts: [0; CONDITIONS],
+            live: 0,
+        }
     }
 
     /// A seat for one more worker, which begins by creating its resource; `None` at the cap.
@@ -49,12 +67,12 @@ impl Roster {
         }
         self.live += 1;
         self.counts[Condition::Creating as usize] += 1;
-        let free = self.seats.iter().position(Option::is_none);
-        let seat = free.unwrap_or_else(|| {
+        let seat = self.free.pop_first().unwrap_or_else(|| {
             self.seats.push(None);
             self.seats.len() - 1
         });
         self.seats[seat] = Some(Condition::Creating);
+        self.unequipped.insert(seat);
         Some(seat)
     }
 
@@ -125,6 +143,10 @@ impl Roster {
         assert!(gone != Condition::Idle, "an idle worker leaves by dismissal");
         self.counts[gone as usize] -= 1;
         self.live -= 1;
+        if gone.is_unequipped() {
+            self.unequipped.remove(&seat);
+        }
+        self.free.insert(seat);
     }
 
     #[inline]
@@ -160,9 +182,7 @@ impl Roster {
 
     /// Every seat whose worker has no resource.
     pub(crate) fn unequipped(&self) -> impl Iterator<Item = usize> {
-        let conditions = [Condition::Creating, Condition::Recovering];
-        let some = conditions.into_iter().filter(|condition| self.count(*condition) > 0);
-        some.flat_map(|condition| self.all(condition))
+        self.unequipped.iter().copied()
     }
 
     /// Every seat that is in `condition`.
@@ -176,7 +196,16 @@ impl Roster {
         let is = self.seats[seat].as_mut().expect("only a worker that is there changes");
         self.counts[*is as usize] -= 1;
         self.counts[condition as usize] += 1;
-        *is = condition;
+        let before = std::mem::replace(is, condition);
+        match (before.is_unequipped(), condition.is_unequipped()) {
+            (true, false) => {
+                self.unequipped.remove(&seat);
+            }
+            (false, true) => {
+                self.unequipped.insert(seat);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl<R, E> State<R, E> {
     /// A resource is gone, or about to go: nothing that was planned for it holds for the next.
     pub(crate) fn forget_age(&mut self, seat: usize) {
         let it = &mut self.seats[seat];
-        it.parting = None;
+        self.partings -= usize::from(it.parting.take().is_some());
         if let Some(age) = it.age.take() {
             self.agenda.remove(age);
         }
@@ -128,7 +128,8 @@ impl<R, E> State<R, E> {
             self.forget_age(seat);
             self.order(seat, order, fx);
         } else {
-            self.seats[seat].parting = Some(parting);
+            let before = self.seats[seat].parting.replace(parting);
+            self.partings += usize::from(before.is_none());
         }
     }
 

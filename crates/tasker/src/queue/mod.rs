@@ -146,6 +146,8 @@ pub(crate) struct State<R, E> {
     last_change: Option<scale::Changed>,
     /// Tasks are accepted and not started.
     paused: bool,
+    /// Workers in the middle of something that replace their resource or go when they are free.
+    partings: usize,
     /// After a resize there may be more workers than there should be; whoever is free first goes.
     shrinking: bool,
     timekeeper: Option<Waiter>,
@@ -402,6 +404,7 @@ impl<R, E> Queue<R, E> {
             latest: None,
             last_change: None,
             paused: false,
+            partings: 0,
             shrinking: false,
             timekeeper: None,
             began: None,

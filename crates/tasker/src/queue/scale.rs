@@ -234,8 +234,7 @@ impl<R, E> State<R, E> {
 
     /// Workers in the middle of something that go when they are free.
     fn outgoing(&self) -> usize {
-        let life = &self.rules.life;
-        if life.max_lifetime.is_none() && life.max_uses.is_none() {
+        if self.partings == 0 {
             return 0;
         }
         let used = [Condition::Busy, Condition::Lent, Condition::Checking];
