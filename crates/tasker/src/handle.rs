@@ -184,6 +184,27 @@ impl<T, E> TaskHandle<T, E> {
     }
 }
 
+impl<T, E> TaskHandle<T, E> {
+    /// The handle as one whose drop cancels the task instead of detaching it: for a task that is of no use when
+    /// nobody waits for it any more, as in a web handler whose client may go away.
+    ///
+    /// ```
+    /// use tasker::{Config, Outcome, TaskManager};
+    ///
+    /// let manager = TaskManager::<(), String>::new(Config::new(|| Ok(())).worker_count(1))?;
+    /// let forgotten = manager.task_once(|cx, _| {
+    ///     cx.token().wait(); // runs until it is told to stop
+    ///     Err::<(), _>("told to stop".to_owned())
+    /// });
+    /// drop(forgotten.submit().cancel_on_drop());
+    /// assert_eq!(manager.stop()?.cancelled, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancel_on_drop(self) -> CancelOnDrop<T, E> {
+        CancelOnDrop { handle: Some(self) }
+    }
+}
+
 impl<T, E> Future for TaskHandle<T, E> {
     type Output = Result<T, TaskError<E>>;
 
@@ -198,5 +219,51 @@ impl<T, E> fmt::Debug for TaskHandle<T, E> {
             .field("id", &self.id())
             .field("status", &self.status())
             .finish()
+    }
+}
+
+/// A [`TaskHandle`] that cancels its task when it is dropped before the task has ended; made by
+/// [`TaskHandle::cancel_on_drop`].
+///
+/// # Cancel safety
+///
+/// Dropping it is the point: the task is cancelled as by [`TaskHandle::cancel`]. A queued one does not run, a
+/// running one is asked to stop.
+#[must_use = "dropping it cancels the task"]
+pub struct CancelOnDrop<T, E> {
+    handle: Option<TaskHandle<T, E>>,
+}
+
+impl<T, E> CancelOnDrop<T, E> {
+    /// The plain handle again, whose drop detaches.
+    ///
+    /// # Panics
+    ///
+    /// Never: it has its handle until it is dropped.
+    pub fn into_handle(mut self) -> TaskHandle<T, E> {
+        self.handle.take().expect("only this and `drop` take it out")
+    }
+}
+
+impl<T, E> Future for CancelOnDrop<T, E> {
+    type Output = Result<T, TaskError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handle = self.handle.as_mut().expect("it has its handle until it is dropped");
+        Pin::new(handle).poll(cx)
+    }
+}
+
+impl<T, E> Drop for CancelOnDrop<T, E> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.cancel(); // a task that has ended stays as it is
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for CancelOnDrop<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelOnDrop").field(&self.handle).finish()
     }
 }

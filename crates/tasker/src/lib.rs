@@ -138,7 +138,7 @@ pub use context::{Cancelled, TaskContext};
 pub use error::{BuildError, RejectReason, Rejected, ResizeError, ShutdownError};
 pub use event::{DestroyReason, Event, Observer, Owner};
 pub use explain::{Change, Explanation, Waiting};
-pub use handle::{TaskHandle, TaskStatus};
+pub use handle::{CancelOnDrop, TaskHandle, TaskStatus};
 pub use logger::{Level, Logger, NoopLogger, TracingLogger};
 pub use manager::TaskManager;
 pub use metrics::{Collector, MetricsCollector, TaskLifecycleTimestamps, TaskMetrics};

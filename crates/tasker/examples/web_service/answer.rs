@@ -1,39 +1,15 @@
-//! From the end of a task to an HTTP answer, and from a client that goes away to the end of its task.
-
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! From the end of a task to an HTTP answer.
 
 use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
-use tasker::{TaskError, TaskHandle};
+use tasker::TaskError;
 
 use crate::fault::Fault;
 
 /// The seconds after which a client may try again: by then everything that waits now has begun or expired.
 const RETRY_IN: &str = "1";
-
-/// A task that a client waits for, and that is cancelled as soon as it does not.
-///
-/// axum drops a handler when its client goes away. Dropping a bare [`TaskHandle`] detaches: its task would
-/// wait and run for nobody.
-#[derive(Debug)]
-pub(crate) struct Awaited<T>(pub(crate) TaskHandle<T, Fault>);
-
-impl<T> Future for Awaited<T> {
-    type Output = Result<T, TaskError<Fault>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl<T> Drop for Awaited<T> {
-    fn drop(&mut self) {
-        self.0.cancel(); // a task that has ended stays as it is
-    }
-}
 
 /// An answer that is not what was asked for.
 #[derive(Debug)]

@@ -10,9 +10,11 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use serde::Deserialize;
-use tasker::{BuildError, Config, Priority, Task, TaskError, TaskManager, TaskStats, Work};
+use tasker::{
+    BuildError, CancelOnDrop, Config, Priority, Task, TaskError, TaskManager, TaskStats, Work,
+};
 
-use crate::answer::{Awaited, Refusal};
+use crate::answer::Refusal;
 use crate::args::Args;
 use crate::fault::Fault;
 use crate::primes::{Range, Sieve};
@@ -93,8 +95,9 @@ pub(crate) fn router(service: Service) -> Router {
 }
 
 /// Hands a task in on behalf of a client: at once or not at all, since the thread that would wait for room in
-/// the queue serves everybody.
-fn ask<R, K>(task: Task<'_, R, Fault, K>) -> Result<Awaited<K::Output>, Refusal>
+/// the queue serves everybody. axum drops a handler when its client goes away, and the task goes with it:
+/// it would wait and run for nobody.
+fn ask<R, K>(task: Task<'_, R, Fault, K>) -> Result<CancelOnDrop<K::Output, Fault>, Refusal>
 where
     R: 'static,
     K: Work<R, Fault> + Send + 'static,
@@ -102,7 +105,7 @@ where
 {
     let submitted = task.start_within(PATIENCE).try_submit();
     let handle = submitted.map_err(|rejected| TaskError::from(rejected.reason()))?;
-    Ok(Awaited(handle))
+    Ok(handle.cancel_on_drop())
 }
 
 /// From the store if the range is there, else counted.

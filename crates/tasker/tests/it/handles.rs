@@ -235,3 +235,40 @@ fn a_handle_can_be_printed() {
         busy.release();
     });
 }
+
+// Promise 17: whoever waits no more cancels what it waited for, if the handle was made so.
+#[test]
+fn a_handle_made_to_cancel_on_drop_cancels_what_waits_and_what_runs() {
+    on_every_manager(|kind| {
+        let manager = kind.build(Kit::new().config(1));
+        let started = Gate::new();
+        let inside = started.clone();
+        let running = manager.task_once(move |cx, _| {
+            inside.open();
+            cx.token().wait();
+            Err::<(), _>(Fault::Own)
+        });
+        let running = running.submit().cancel_on_drop();
+        started.wait();
+        let queued = manager.task(|_, _| -> Result<(), _> { panic!("it was cancelled") });
+        drop(queued.submit().cancel_on_drop());
+        drop(running);
+        let report = manager.stop().unwrap();
+        assert_eq!((report.accepted, report.cancelled), (2, 2), "{report}");
+    });
+}
+
+// Promise 17: what has ended stays as it is, and a handle that is plain again detaches.
+#[test]
+fn a_handle_made_to_cancel_on_drop_gives_the_outcome_and_can_be_made_plain() {
+    on_every_manager(|kind| {
+        let manager = kind.build(Kit::new().config(1));
+        let ended = manager.task(|_, _| Ok(7)).submit().cancel_on_drop();
+        assert_eq!(block_on(ended).unwrap(), 7);
+        let busy = Busy::with(&manager, 1);
+        drop(manager.task(|_, _| Ok(8)).submit().cancel_on_drop().into_handle());
+        busy.release();
+        let report = manager.stop().unwrap();
+        assert_eq!((report.completed, report.cancelled), (3, 0), "{report}");
+    });
+}
