@@ -25,7 +25,8 @@ pub enum Event<'a> {
         /// The lane that it was submitted to.
         priority: Priority,
     },
-    /// An attempt begins.
+    /// An attempt begins. That of an async task begins when its future is polled, which may be a while after it
+    /// was its turn: do not read from the numbers in which order tasks were given their resources.
     #[non_exhaustive]
     TaskStarted {
         /// Its place in the order of events.

@@ -68,9 +68,9 @@
 //! | uses a resource that is not `Send` | `TaskManager::new_local` |
 //! | both: fetches, then computes | one of each; the async task awaits the other's handle |
 //!
-//! A closure that is awaited in place may borrow and need not be `Send`. One that is submitted, or awaited in
-//! `tokio::spawn`, has to be `async move`: the compiler cannot show that the future of a closure that
-//! borrows its surroundings is `Send` there, and says that something is "not general enough".
+//! A closure that is awaited in place may borrow and need not be `Send`. One that is submitted, or awaited inside
+//! `tokio::spawn`, has to be `async move`; the compiler says of others that something is "not general enough".
+//! `AsyncTask` has the details.
 //!
 //! # What happens when something breaks
 //!

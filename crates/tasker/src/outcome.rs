@@ -29,7 +29,8 @@ pub enum TaskError<E> {
     Cancelled,
     /// Its timeout passed while it ran, and it returned an error.
     TimedOut,
-    /// Its `start_within` passed while it was queued. It never ran.
+    /// Its `start_within` passed while it was queued. It never ran. If it passed while the task still waited for
+    /// room in a full queue, the task had not been accepted and is in no count of the report.
     Expired,
     /// The queue is full and the overflow rule is `Reject`, or the task was evicted by `DropOldest`.
     QueueFull,

@@ -57,6 +57,8 @@ pub struct AsyncConfig<R, E> {
 impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// A configuration with `on_create` and the defaults for everything else.
     ///
+    /// Where nothing else says what the error is, name both types: `AsyncConfig::<Client, Error>::new(…)`.
+    ///
     /// `on_create` makes one resource. For workers and the pool it is called in a task of its own, so that as
     /// many are made at the same time as are missing; for a temporary resource it is called in the future of
     /// the `run_task` that needs it, and dropped with it. It may panic, which is caught. The manager's own
@@ -98,6 +100,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// It is awaited before a resource is used again that was idle for
     /// [`validate_after`](Self::validate_after), and after a task was dropped, timed out, killed or cancelled
     /// while it used it. Without it, a resource that a task was dropped in the middle of using is replaced.
+    ///
+    /// A task that was dropped may have left an answer on its way that nobody reads: a validation that waits for
+    /// the other side needs a time limit of its own.
     ///
     /// The future borrows the resource, so that it is boxed: `|conn| Box::pin(async move { conn.ping().await })`.
     #[must_use]

@@ -133,7 +133,15 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
 
     /// Waits for a resource.
     async fn acquire(&mut self) -> Result<(), TaskError<E>> {
-        let Held::Claim(key) = self.held else { return Ok(()) };
+        let key = match self.held {
+            Held::Claim(key) => key,
+            Held::Nothing | Held::Loan(_) => {
+                if matches!(self.gone, Gone::Runtime) {
+                    self.started = self.core.clock.now(); // submitted: it is polled only now
+                }
+                return Ok(());
+            }
+        };
         let answer = poll_fn(|cx| self.core.queue.poll_claim(key, cx.waker())).await;
         match answer {
             Ok(loan) => {
@@ -166,6 +174,11 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
             return Attempt::NotBegun;
         }
         let (settings, core) = (&self.settings, self.core);
+        if let Some(limit) = settings.timeout {
+            let mut fx = Effects::new();
+            core.queue.time_attempt(loan.seat, limit, self.started, &mut fx);
+            core.perform(fx);
+        }
         let (id, attempts) = (loan.id, loan.attempt);
         if let Some(ticket) = &loan.ticket {
             ticket.begin_attempt();

@@ -98,6 +98,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     }
 
     /// A task that may run again after an unhealthy error, to be given options and awaited or submitted.
+    /// Write `async |cx, resource| …`, and `async move |cx, resource| …` to submit it; see
+    /// [`AsyncTask`](AsyncTask#closures) for what may borrow where.
     pub fn task<T, F>(
         &self,
         task: F,
@@ -119,7 +121,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
         Entry::task(self.core(), RunsOnce(Some(task)))
     }
 
-    /// Runs a task and waits until it has ended, as `task(…).await` does, and one allocation cheaper.
+    /// Runs a task and waits until it has ended, as `task(…).await` does, and one allocation cheaper. The closure
+    /// may borrow; inside `tokio::spawn` it is `async move` and owns what it uses, see
+    /// [`AsyncTask`](AsyncTask#closures).
     ///
     /// # Errors
     ///

@@ -52,6 +52,25 @@ use crate::worker::settle::Gone;
 /// # }
 /// ```
 ///
+/// # Closures
+///
+/// Write `async |cx, resource| …`; `|cx, resource| async move { … }`, from before there were async closures, gives
+/// a long list of errors.
+///
+/// | where | the closure |
+/// |---|---|
+/// | awaited in a future that is not spawned (`main`, a test, an actor's own task) | may borrow, need not be `Send` |
+/// | awaited inside `tokio::spawn`, or in a handler of a web framework | `async move`, with owned captures |
+/// | the same, of a `once` task or of `run_task` | may borrow what the spawned future owns |
+/// | submitted | `async move`, `Send + 'static` |
+///
+/// The second line is a limit of the compiler (rustc 1.95), which calls a spawned future with a borrowing
+/// closure that may run again "not general enough" to be `Send`. Clone what the closure needs, or use
+/// [`task_once`](super::AsyncTaskManager::task_once).
+///
+/// For the same reason a generic function cannot take any `AsyncFnMut` and submit it: the bound that its future
+/// is `Send` cannot be written. It can take an `AsyncTask<Fut, K>` with `Fut: Future + Send + 'static`.
+///
 /// # Cancel safety
 ///
 /// While the task waits, dropping the future gives its place up; a resource that it was about to get goes to

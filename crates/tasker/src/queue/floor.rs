@@ -214,6 +214,8 @@ impl<R, E> State<R, E> {
         now: Instant,
         fx: &mut Effects<R, E>,
     ) {
+        // A future's time begins when it is polled, see `time_attempt`.
+        let timeout = timeout.filter(|_| !self.rules.slots);
         let timeout = timeout.and_then(|limit| now.checked_add(limit));
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
         let seat = &mut self.seats[seat];

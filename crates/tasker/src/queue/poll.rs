@@ -1,9 +1,10 @@
 //! How a future waits for a resource with its claim, and gives the claim up when it is dropped.
 
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::claim::{Denial, Loan, Status};
+use super::due::Due;
 use super::job::Place;
 use super::lanes::Next;
 use super::{Effects, Queue};
@@ -38,6 +39,22 @@ impl<R, E> Queue<R, E> {
         drop(guard);
         drop(fresh); // outside the lock: a waker's drop is somebody else's code
         answer
+    }
+
+    /// The attempt on a seat begins, and its time with it.
+    #[cfg_attr(loom, allow(dead_code, reason = "a model has no time"))]
+    pub(crate) fn time_attempt(
+        &self,
+        seat: usize,
+        limit: Duration,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
+        let mut state = self.lock();
+        if let Some(at) = now.checked_add(limit) {
+            let timeout = state.appoint(at, Due::Timeout(seat), fx);
+            state.seats[seat].running.timeout = Some(timeout);
+        }
     }
 
     /// The future of a claim is gone: it gives up its place, or what it was granted. A task that had been
