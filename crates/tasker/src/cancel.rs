@@ -212,7 +212,7 @@ impl CancelToken {
             let mut waiting = self.0.waiting.lock();
             (self.is_aborted(), std::mem::replace(&mut waiting.poller, waker))
         };
-        drop(before); // outside the lock: a waker's drop is somebody else's code
+        let_go(before);
         aborted
     }
 
@@ -262,7 +262,14 @@ impl CancelToken {
             let at = waiting.wakers.iter().position(|(known, _)| *known == key);
             at.map(|at| waiting.wakers.swap_remove(at))
         };
-        drop(found); // outside the lock: a waker's drop is somebody else's code
+        let_go(found.map(|(_, waker)| waker));
+    }
+}
+
+/// Drops a waker: outside of every lock, since that is somebody else's code, and whatever comes of it.
+fn let_go(waker: Option<Waker>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(waker))) {
+        std::mem::forget(payload); // it may panic as well
     }
 }
 

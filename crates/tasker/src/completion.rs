@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::real_now;
 use crate::sync::{Condvar, Mutex};
+use crate::worker::attempt::discard;
 
 /// Filled once; emptied once. The first filling wins.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ impl<T> Completion<T> {
         let mut fresh = Some(waker.clone());
         let mut state = self.state.lock();
         if let Some(value) = take(&mut state) {
+            drop(state);
+            discard(fresh);
             return Poll::Ready(value);
         }
         let old = match &mut *state {
@@ -86,7 +89,7 @@ impl<T> Completion<T> {
             State::Full(_) | State::Taken => None,
         };
         drop(state);
-        drop(old); // outside the lock, as above
+        discard(old); // outside the lock, as above
         Poll::Pending
     }
 }

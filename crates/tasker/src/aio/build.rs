@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::Core;
 use super::config::Parts;
 use super::slots::Slots;
-use super::upkeep::{keep_stocked, keep_time};
+use super::upkeep::{Post, keep_stocked, keep_time};
 use super::worker::Worker;
 use crate::engine::{Building, Engine};
 use crate::error::BuildError;
@@ -29,14 +29,14 @@ pub(crate) async fn build<R: Send + 'static, E: Send + 'static>(
     let roll = &engine.staff.roll;
     let seats: Vec<_> = (0..engine.rules.worker_count).map_while(|_| engine.queue.hire()).collect();
     let building = Arc::new(Building::new(seats.len()));
-    roll.spawn(keep_time(Arc::clone(&engine), policy));
+    roll.spawn(keep_time(Post::of_timekeeper(Arc::clone(&engine)), policy));
     if engine.rules.reserve_size > 0 {
         engine.queue.engage_steward();
-        roll.spawn(keep_stocked(Arc::clone(&engine)));
+        roll.spawn(keep_stocked(Post::of_steward(Arc::clone(&engine))));
     }
     for (seat, number) in seats {
-        let worker = Worker::new(Arc::clone(&engine), seat, number);
-        roll.spawn(worker.begin(Some(Arc::clone(&building))));
+        let worker = Worker::new(Arc::clone(&engine), seat, number).building(Arc::clone(&building));
+        roll.spawn(worker.begin());
     }
     let failure = poll_fn(|cx| building.poll(cx.waker())).await;
     site.kept = failure.is_none();

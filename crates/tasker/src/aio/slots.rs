@@ -17,6 +17,7 @@ use super::worker::Worker;
 use crate::engine::{Engine, Staff};
 use crate::queue::{Effects, Errand};
 use crate::sync::{AtomicU64, Ordering};
+use crate::worker::attempt::contain;
 
 /// The runtime, and the hooks that are called in it.
 pub(crate) struct Slots<R, E> {
@@ -29,7 +30,7 @@ pub(crate) struct Slots<R, E> {
 impl<R: Send + 'static, E: Send + 'static> Staff<R, E> for Slots<R, E> {
     fn start_worker(engine: &Arc<Core<R, E>>, seat: usize, number: usize) -> io::Result<()> {
         let worker = Worker::new(Arc::clone(engine), seat, number);
-        engine.staff.roll.spawn(worker.begin(None));
+        engine.staff.roll.spawn(worker.begin());
         Ok(())
     }
 
@@ -71,10 +72,12 @@ impl<R: Send + 'static, E: Send + 'static> Engine<R, E, Slots<R, E>> {
 
     /// As [`over`](Self::over), for at most `limit`; whether it is.
     pub(crate) async fn over_within(&self, limit: Duration) -> bool {
-        let sleep = {
-            let _entered = self.staff.roll.runtime.enter(); // whoever polls this may be elsewhere
+        // Whoever polls this may be elsewhere: its own runtime is driven, the manager's perhaps not.
+        let own = Handle::try_current().is_ok().then(|| contain(|| tokio::time::sleep(limit)).ok());
+        let sleep = own.flatten().unwrap_or_else(|| {
+            let _entered = self.staff.roll.runtime.enter();
             tokio::time::sleep(limit)
-        };
+        });
         let mut sleep = pin!(Guarded::new(self.identity(), sleep));
         let mut over = pin!(self.over());
         std::future::poll_fn(|cx: &mut Context<'_>| {
@@ -115,7 +118,8 @@ impl Roll {
         self.live.fetch_add(1, Ordering::AcqRel);
         let sign_off = SignOff(Arc::clone(self));
         self.runtime.spawn(async move {
-            let _sign_off = sign_off;
+            // The task is named first: never polled, it is dropped first, too.
+            let (task, _sign_off) = (task, sign_off);
             task.await;
         });
     }

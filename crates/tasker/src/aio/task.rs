@@ -239,7 +239,8 @@ where
         };
         match admitted {
             Ok(_) => entrance.roll().spawn(async move {
-                let mut delivery = delivery;
+                // The future is named first: never polled, it is dropped first, too.
+                let (future, mut delivery) = (future, delivery);
                 let outcome = future.await;
                 delivery.deliver(outcome);
             }),
@@ -393,7 +394,7 @@ where
     let deliver = Some(move |outcome| submitted.answer(outcome));
     let delivery = Delivery { entrance: Arc::clone(entrance), deliver, types: PhantomData };
     entrance.roll().spawn(async move {
-        let mut delivery = delivery;
+        let (future, mut delivery) = (future, delivery); // in this order, as above
         let outcome = future.await;
         delivery.deliver(outcome);
     });

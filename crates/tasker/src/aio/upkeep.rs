@@ -7,16 +7,28 @@ use tokio::time::{Instant, timeout_at};
 use super::Core;
 use super::bell::Bell;
 use crate::autoscale::ScalingPolicy;
-use crate::event::Owner;
+use crate::event::{DestroyReason, Owner};
 use crate::queue::{Chore, Effects, Timetable};
 use crate::retry::backoff::Backoff;
 use crate::worker::attempt::discard_for;
 
 /// Notices that its task is dropped before its end.
-struct Post<R: Send + 'static, E: Send + 'static> {
+pub(crate) struct Post<R: Send + 'static, E: Send + 'static> {
     engine: Arc<Core<R, E>>,
     is_steward: bool,
     done: bool,
+}
+
+impl<R: Send + 'static, E: Send + 'static> Post<R, E> {
+    /// Made before its task is spawned: that may be dropped without ever having been polled.
+    pub(crate) fn of_timekeeper(engine: Arc<Core<R, E>>) -> Self {
+        Self { engine, is_steward: false, done: false }
+    }
+
+    /// As [`of_timekeeper`](Self::of_timekeeper).
+    pub(crate) fn of_steward(engine: Arc<Core<R, E>>) -> Self {
+        Self { engine, is_steward: true, done: false }
+    }
 }
 
 impl<R: Send + 'static, E: Send + 'static> Drop for Post<R, E> {
@@ -34,10 +46,10 @@ impl<R: Send + 'static, E: Send + 'static> Drop for Post<R, E> {
 
 /// Waits for time on behalf of the whole manager, as the thread of the same name does.
 pub(crate) async fn keep_time<R: Send + 'static, E: Send + 'static>(
-    engine: Arc<Core<R, E>>,
+    mut post: Post<R, E>,
     mut policy: Box<dyn ScalingPolicy>,
 ) {
-    let mut post = Post { engine: Arc::clone(&engine), is_steward: false, done: false };
+    let engine = Arc::clone(&post.engine);
     let bell = Bell::new();
     engine.queue.keep_time(bell.waiter());
     let mut warned = None;
@@ -69,8 +81,8 @@ pub(crate) async fn keep_time<R: Send + 'static, E: Send + 'static>(
 }
 
 /// Refills the pool, and destroys what is condemned there.
-pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(engine: Arc<Core<R, E>>) {
-    let mut post = Post { engine: Arc::clone(&engine), is_steward: true, done: false };
+pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(mut post: Post<R, E>) {
+    let engine = Arc::clone(&post.engine);
     let bell = Bell::new();
     engine.queue.steward_here(bell.waiter());
     let mut failures = 0;
@@ -86,7 +98,9 @@ pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(engine: A
             Some(Chore::Create) => match engine.make(Owner::Pool).await {
                 Ok((resource, took)) => {
                     failures = 0;
-                    engine.stock(resource, took);
+                    if let Some(late) = engine.stock(resource, took) {
+                        engine.unmake(late, Owner::Pool, DestroyReason::Shutdown).await;
+                    }
                 }
                 Err(failure) => {
                     failures += 1;

@@ -7,7 +7,7 @@ use super::Core;
 use super::bell::Bell;
 use crate::engine::Building;
 use crate::event::{DestroyReason, Event, Owner};
-use crate::outcome::{Panic, TaskError};
+use crate::outcome::Panic;
 use crate::queue::{AfterFailure, Effects, Order};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
@@ -33,10 +33,15 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
         Self { engine, seat, number, held, bell: Bell::new(), building, finished }
     }
 
+    /// It is part of a manager that is being built; from here on, since its future may never be polled.
+    pub(crate) fn building(mut self, building: Arc<Building<E>>) -> Self {
+        self.building = Some(building);
+        self
+    }
+
     /// A new worker makes its resource. A base worker does so while the manager is being built, helps to fill
     /// the pool, and does not try twice.
-    pub(crate) async fn begin(mut self, building: Option<Arc<Building<E>>>) {
-        self.building = building;
+    pub(crate) async fn begin(mut self) {
         self.engine.queue.sit_down(self.seat, self.bell.waiter());
         let worker = self.number;
         self.engine.reporter.emit(|sequence| Event::WorkerStarted { sequence, worker });
@@ -62,7 +67,13 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
                 self.equip(resource, took);
                 while building.is_going_well() && self.engine.queue.take_reserve_slot() {
                     match self.engine.make(Owner::Pool).await {
-                        Ok((resource, took)) => self.engine.stock(resource, took),
+                        Ok((resource, took)) => {
+                            if let Some(late) = self.engine.stock(resource, took) {
+                                self.engine
+                                    .unmake(late, Owner::Pool, DestroyReason::Shutdown)
+                                    .await;
+                            }
+                        }
                         Err(failure) => building.failed(failure),
                     }
                 }
@@ -161,28 +172,20 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
             let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
             let mut fx = Effects::new();
             let now = self.engine.clock.now();
-            let after = self.engine.queue.create_failed(self.seat, delay, now, &mut fx);
+            let after = self.engine.queue.create_failed(self.seat, failure, delay, now, &mut fx);
             self.engine.perform(fx);
             match after {
-                AfterFailure::Retry => {
+                AfterFailure::Retry(failure) => {
                     self.engine.remember(failure);
                     while self.engine.queue.is_retry_ahead(self.seat) {
                         self.bell.rung().await;
                     }
                 }
-                AfterFailure::Leave => {
+                AfterFailure::Leave(failure) => {
                     discard_for(self.engine.identity(), failure);
                     break;
                 }
-                AfterFailure::End(who) => {
-                    let error = match failure {
-                        Failure::Error(error) => TaskError::CreateFailed(error),
-                        Failure::Panicked(panic) => TaskError::Panicked(panic),
-                    };
-                    let mut fx = Effects::new();
-                    self.engine.queue.end_unserved(who, error, &mut fx);
-                    self.engine.perform(fx);
-                }
+                AfterFailure::Ended => {}
             }
         }
     }

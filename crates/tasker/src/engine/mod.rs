@@ -109,11 +109,13 @@ impl<R, E, S> Engine<R, E, S> {
 }
 
 impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
-    /// A resource for the pool is made.
-    pub(crate) fn stock(self: &Arc<Self>, resource: R, took: Duration) {
+    /// A resource for the pool is made. It comes back where the pool needs none any more, to be destroyed.
+    #[must_use]
+    pub(crate) fn stock(self: &Arc<Self>, resource: R, took: Duration) -> Option<R> {
         let mut fx = Effects::new();
-        self.queue.stock(resource, took, fastrand::f64(), self.clock.now(), &mut fx);
+        let late = self.queue.stock(resource, took, fastrand::f64(), self.clock.now(), &mut fx);
         self.perform(fx);
+        late
     }
 
     /// Keeps why a creation failed, until another one does.

@@ -7,9 +7,9 @@ use loom::thread;
 
 use super::{Counted, now, perform, queue};
 use crate::cancel::CancelToken;
-use crate::outcome::TaskError;
 use crate::queue::{AfterFailure, Attempted, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
+use crate::resource::slot::Failure;
 use crate::shutdown::Phase;
 use crate::sync::Waiter;
 use crate::worker::settle::{Case, Gone, Went};
@@ -211,16 +211,18 @@ fn the_last_worker_out_ends_what_is_left_and_reports_stopped() {
                 queue.sit_down(seat, Waiter::me());
                 while !queue.should_leave_unequipped(seat, now()) {
                     let mut fx = Effects::new();
-                    let after = queue.create_failed(seat, Duration::ZERO, now(), &mut fx);
+                    let after = queue.create_failed(
+                        seat,
+                        Failure::Error(()),
+                        Duration::ZERO,
+                        now(),
+                        &mut fx,
+                    );
                     perform(fx);
                     match after {
-                        AfterFailure::Leave => break,
-                        AfterFailure::Retry => unreachable!("nobody waits while stopping"),
-                        AfterFailure::End(who) => {
-                            let mut fx = Effects::new();
-                            queue.end_unserved(who, TaskError::CreateFailed(()), &mut fx);
-                            perform(fx);
-                        }
+                        AfterFailure::Leave(_) => break,
+                        AfterFailure::Retry(_) => unreachable!("nobody waits while stopping"),
+                        AfterFailure::Ended => {}
                     }
                 }
                 let mut fx = Effects::new();

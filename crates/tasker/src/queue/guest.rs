@@ -216,13 +216,14 @@ impl<R, E> Queue<R, E> {
     /// One of the resources that the pool still lacks, to be made by whoever asks first.
     pub(crate) fn take_reserve_slot(&self) -> bool {
         let mut state = self.lock();
-        let missing = state.reserve_missing > 0;
+        let missing = state.reserve_missing > 0 && state.phase == Phase::Running;
         state.reserve_missing -= usize::from(missing);
         state.reserve_making += usize::from(missing);
         missing
     }
 
     /// A resource for the pool is made, which took so long; `draw`, even in `0.0..1.0`, is for its lifetime.
+    /// It comes back where it comes too late: during a shutdown whoever made it destroys it.
     pub(crate) fn stock(
         &self,
         resource: R,
@@ -230,16 +231,20 @@ impl<R, E> Queue<R, E> {
         draw: f64,
         now: Instant,
         fx: &mut Effects<R, E>,
-    ) {
-        let lease = Lease::new(resource, CancelToken::new());
+    ) -> Option<R> {
         let mut state = self.lock();
+        state.reserve_making -= 1;
+        if state.phase != Phase::Running {
+            return Some(resource); // the steward may have left: nobody would destroy it
+        }
+        let lease = Lease::new(resource, CancelToken::new());
         let life = Life::begin(&state.rules.life, draw, now);
         let pooled = Pooled { lease, life, since: now, suspect: false };
         // The front: what has been used lately is more likely to be warm.
         state.shelf.reserve().push_front(pooled);
-        state.reserve_making -= 1;
         state.gauge.created(took);
         state.watch_reserve(now, fx);
+        None
     }
 
     /// The steward is about to start.

@@ -10,6 +10,7 @@ use super::lanes::Next;
 use super::{Effects, Queue};
 use crate::outcome::Outcome;
 use crate::sync::Waiter;
+use crate::worker::attempt::discard;
 
 /// What a future that is dropped had come to.
 pub(crate) enum Abandoned<R, E> {
@@ -37,7 +38,7 @@ impl<R, E> Queue<R, E> {
             }
         };
         drop(guard);
-        drop(fresh); // outside the lock: a waker's drop is somebody else's code
+        discard(fresh); // outside the lock: a waker's drop is somebody else's code, and may panic
         answer
     }
 
@@ -107,7 +108,7 @@ impl<R, E> Queue<R, E> {
         state.floor(now, fx);
         state.dismiss_if_drained(fx);
         drop(guard);
-        drop(claim); // outside the lock, as it has a waker
+        discard(claim); // outside the lock, as it has a waker
         Abandoned::Waiting { accepted }
     }
 }

@@ -8,10 +8,11 @@ use super::job::Job;
 use super::{Effects, Queue, Running, Seat, State, Who};
 use crate::cancel::CancelToken;
 use crate::event::DestroyReason;
-use crate::outcome::{Fate, TaskError};
+use crate::outcome::TaskError;
 use crate::pool::roster::Condition;
 use crate::resource::lending::Lease;
 use crate::resource::life::Life;
+use crate::resource::slot::Failure;
 use crate::shutdown::Phase;
 use crate::sync::{Waiter, park};
 use crate::worker::settle::{Settled, Verdict};
@@ -29,13 +30,13 @@ pub(crate) enum Order<R, E> {
 }
 
 /// What a worker does after it failed to get a resource.
-pub(crate) enum AfterFailure<R, E> {
+pub(crate) enum AfterFailure<E> {
     /// Wait until it is due, then try again.
-    Retry,
+    Retry(Failure<E>),
     /// Go: others are there, or nothing is left to do.
-    Leave,
-    /// Nobody else is there any more: end this task with the error, then try again.
-    End(Who<R, E>),
+    Leave(Failure<E>),
+    /// Nobody else is there any more: a task has ended with the failure. Try again.
+    Ended,
 }
 
 /// What became of a task that a worker ran.
@@ -89,7 +90,12 @@ impl<R, E> Queue<R, E> {
             if let Some(lease) = held.take_if(|_| state.rules.lends) {
                 state.shelf.put(seat, lease);
             }
-            let order = state.freed(seat, now, &mut fx);
+            let mut order = state.freed(seat, now, &mut fx);
+            if state.rules.slots && order.is_none() {
+                // At rest for a moment it may have been given one, which nobody else would carry out: by
+                // `floor`, which let somebody in when the last claim had expired and found this one stale.
+                order = state.seats[seat].order.take();
+            }
             if order.is_some() {
                 state.pick_up(seat, held);
             } else if state.rules.slots {
@@ -211,10 +217,11 @@ impl<R, E> Queue<R, E> {
     pub(crate) fn create_failed(
         &self,
         seat: usize,
+        failure: Failure<E>,
         delay: Duration,
         now: Instant,
         fx: &mut Effects<R, E>,
-    ) -> AfterFailure<R, E> {
+    ) -> AfterFailure<E> {
         let mut state = self.lock();
         let state = &mut *state;
         state.seats[seat].creating_since = None;
@@ -223,30 +230,35 @@ impl<R, E> Queue<R, E> {
         // the other to do what is left.
         if state.drained() || matches!(state.seats[seat].order, Some(Order::Leave(_))) {
             state.roster.set(seat, Condition::Leaving);
-            return AfterFailure::Leave;
+            return AfterFailure::Leave(failure);
         }
         if state.phase == Phase::Running {
             let at = now.checked_add(delay).unwrap_or(now);
             let retry = state.appoint(at, Due::Recover(seat), fx);
             state.seats[seat].retry = Some(retry);
-            return AfterFailure::Retry;
+            return AfterFailure::Retry(failure);
         }
         // Stopping. As long as another worker is there, it does what is left.
         if state.roster.staying() > 1 {
             state.roster.set(seat, Condition::Leaving);
-            return AfterFailure::Leave;
+            return AfterFailure::Leave(failure);
         }
         match state.lanes.next() {
             Some(next) => {
                 let who = state.unqueue(next, now);
                 state.admit(now, fx);
-                // Counted here, so that a report never misses it: it ends as `CreateFailed` or `Panicked`.
-                state.tally.end(Fate::Failed);
-                AfterFailure::End(who)
+                // Here, and not when the lock is free: a future that is dropped in between would find its
+                // claim nowhere.
+                let error = match failure {
+                    Failure::Error(error) => TaskError::CreateFailed(error),
+                    Failure::Panicked(panic) => TaskError::Panicked(panic),
+                };
+                state.end(who, error, fx);
+                AfterFailure::Ended
             }
             None => {
                 state.roster.set(seat, Condition::Leaving);
-                AfterFailure::Leave
+                AfterFailure::Leave(failure)
             }
         }
     }
@@ -269,13 +281,6 @@ impl<R, E> Queue<R, E> {
             return false;
         }
         true
-    }
-
-    /// Answers a task that [`AfterFailure::End`] handed out and counted.
-    pub(crate) fn end_unserved(&self, who: Who<R, E>, error: TaskError<E>, fx: &mut Effects<R, E>) {
-        let mut state = self.lock();
-        state.answer(who, error, true, fx);
-        state.dismiss_if_drained(fx);
     }
 
     /// The worker is about to destroy what it has, if anything, and go.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::event::Owner;
+use crate::event::{DestroyReason, Owner};
 use crate::queue::{Chore, Effects};
 use crate::retry::backoff::Backoff;
 use crate::sync::Waiter;
@@ -21,7 +21,9 @@ pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R,
             Chore::Create => match engine.create(Owner::Pool) {
                 Ok((resource, took)) => {
                     failures = 0;
-                    engine.stock(resource, took);
+                    if let Some(late) = engine.stock(resource, took) {
+                        engine.destroy(late, Owner::Pool, DestroyReason::Shutdown);
+                    }
                 }
                 Err(failure) => {
                     failures += 1;

@@ -11,7 +11,6 @@ use crate::context::TaskContext;
 use crate::engine::{Building, Engine};
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
-use crate::outcome::TaskError;
 use crate::queue::job::Job;
 use crate::queue::{AfterFailure, Attempted, Effects, Order};
 use crate::resource::lending::Lease;
@@ -63,7 +62,11 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
                 self.equip(resource, took);
                 while building.is_going_well() && self.engine.queue.take_reserve_slot() {
                     match self.create(Owner::Pool) {
-                        Ok((resource, took)) => self.engine.stock(resource, took),
+                        Ok((resource, took)) => {
+                            if let Some(late) = self.engine.stock(resource, took) {
+                                self.engine.destroy(late, Owner::Pool, DestroyReason::Shutdown);
+                            }
+                        }
                         Err(failure) => building.failed(failure),
                     }
                 }
@@ -243,26 +246,18 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
             let now = self.engine.clock.now();
             let mut fx = Effects::new();
-            let after = self.engine.queue.create_failed(self.seat, delay, now, &mut fx);
+            let after = self.engine.queue.create_failed(self.seat, failure, delay, now, &mut fx);
             self.engine.perform(fx);
             match after {
-                AfterFailure::Retry => {
+                AfterFailure::Retry(failure) => {
                     self.engine.remember(failure);
                     self.engine.queue.await_retry(self.seat);
                 }
-                AfterFailure::Leave => {
+                AfterFailure::Leave(failure) => {
                     discard_for(self.engine.identity(), failure);
                     break;
                 }
-                AfterFailure::End(who) => {
-                    let error = match failure {
-                        Failure::Error(error) => TaskError::CreateFailed(error),
-                        Failure::Panicked(panic) => TaskError::Panicked(panic),
-                    };
-                    let mut fx = Effects::new();
-                    self.engine.queue.end_unserved(who, error, &mut fx);
-                    self.engine.perform(fx);
-                }
+                AfterFailure::Ended => {}
             }
         }
     }
