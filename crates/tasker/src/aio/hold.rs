@@ -37,6 +37,7 @@ pub(crate) struct Admitted<R> {
     pub(crate) id: TaskId,
     pub(crate) held: Held<R>,
     pub(crate) queued_at: Instant,
+    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 /// A task on its way in, or let in, with what it has.
@@ -45,6 +46,8 @@ pub(crate) struct Hold<'a, R: Send + 'static, E: Send + 'static> {
     id: TaskId,
     settings: Settings,
     held: Held<R>,
+    /// Of a submitted task.
+    ticket: Option<Arc<Ticket>>,
     queued_at: Instant,
     started: Instant,
     progress: Progress,
@@ -83,7 +86,7 @@ pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
         core.reporter.arrival(queued_at);
         core.tell_queued(sequence, id, settings);
     }
-    Ok(Admitted { id, held, queued_at })
+    Ok(Admitted { id, held, queued_at, ticket: ticket.cloned() })
 }
 
 impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
@@ -93,9 +96,20 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         admitted: Admitted<R>,
         gone: Gone,
     ) -> Self {
-        let Admitted { id, held, queued_at } = admitted;
+        let Admitted { id, held, queued_at, ticket } = admitted;
         let (progress, last) = (Progress::Waiting, None);
-        Self { core, id, settings, held, queued_at, started: queued_at, progress, last, gone }
+        Self {
+            core,
+            id,
+            settings,
+            held,
+            ticket,
+            queued_at,
+            started: queued_at,
+            progress,
+            last,
+            gone,
+        }
     }
 
     /// Lets an awaited task in and runs it to its end.
@@ -180,7 +194,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
             core.perform(fx);
         }
         let (id, attempts) = (loan.id, loan.attempt);
-        if let Some(ticket) = &loan.ticket {
+        if let Some(ticket) = &self.ticket {
             ticket.begin_attempt();
         }
         let name = settings.name();
@@ -221,7 +235,8 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let retried = if unhealthy { core.reporter.reserve_sequence() } else { 0 };
         let mut fx = Effects::new();
         let attempted = Attempted { case, delay, finished };
-        let returned = core.queue.give_back(loan, &self.settings, attempted, &mut fx);
+        let returned =
+            core.queue.give_back(loan, &self.settings, self.ticket.as_ref(), attempted, &mut fx);
         core.perform(fx);
         let name = self.settings.name();
         if let Some(key) = returned.claim {
@@ -293,7 +308,8 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let case = self.case_of(went);
         let attempted = Attempted { case, delay: Duration::ZERO, finished };
         let mut fx = Effects::new();
-        let returned = core.queue.give_back(loan, &self.settings, attempted, &mut fx);
+        let returned =
+            core.queue.give_back(loan, &self.settings, self.ticket.as_ref(), attempted, &mut fx);
         core.perform(fx);
         if let Settled::Ends(outcome) = returned.settled {
             self.tell_end(outcome, times);

@@ -41,8 +41,9 @@ pub(crate) async fn run_now<R: Send + 'static, E: Send + 'static, K: AsyncWork<R
     };
     core.reporter.arrival(queued_at);
     core.tell_queued(sequence, id, &settings);
-    let hold =
-        |settings, held| Hold::new(core, settings, Admitted { id, held, queued_at }, Gone::Caller);
+    let hold = |settings, held| {
+        Hold::new(core, settings, Admitted { id, held, queued_at, ticket: None }, Gone::Caller)
+    };
     let visit = |settings, guest, used| Visit {
         core,
         id,

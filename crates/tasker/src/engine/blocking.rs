@@ -77,8 +77,13 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             let unhealthy = matches!(case.went, Went::Wrong { healthy: false });
             let retried = if unhealthy { self.reporter.reserve_sequence() } else { 0 };
             let mut fx = Effects::new();
-            let returned =
-                self.queue.give_back(loan, settings, Attempted { case, delay, finished }, &mut fx);
+            let returned = self.queue.give_back(
+                loan,
+                settings,
+                None,
+                Attempted { case, delay, finished },
+                &mut fx,
+            );
             self.perform(fx);
             let Some(claim) = returned.claim else {
                 let ending = ending(self.identity(), ran, returned.settled, attempts);

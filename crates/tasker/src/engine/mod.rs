@@ -192,12 +192,15 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
-        let Effects { wake, errands, ended, cancel, admitted, news, over, look: _ } = fx; // it has looked
+        let Effects { wake, ended, cancel, admitted, news, over, look: _ } = fx; // it has looked
         for waiter in wake {
             self.wake(waiter);
         }
-        for errand in errands {
-            S::run_errand(self, errand);
+        for item in &news {
+            // Not in their turn: whoever is told of the others must not hold them up.
+            if let News::Errand(errand) = item {
+                S::run_errand(self, *errand);
+            }
         }
         for Cancelling { token, why, abort } in cancel {
             // A waker of the user's may run in here.
@@ -261,6 +264,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
                 self.reporter
                     .emit_at(sequence, |sequence| Event::PauseChanged { sequence, paused });
             }
+            News::Errand(_) => {} // it is being run
             News::Hired { seat, number } => {
                 if let Err(error) = S::start_worker(self, seat, number) {
                     self.reporter

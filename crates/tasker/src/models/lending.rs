@@ -46,7 +46,7 @@ pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnc
     let case = Case { went, ..Case::not_begun(Gone::Caller) };
     let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
     let mut fx = Effects::new();
-    let returned = queue.give_back(loan, &settings, attempted, &mut fx);
+    let returned = queue.give_back(loan, &settings, None, attempted, &mut fx);
     perform(fx);
     assert!(returned.claim.is_none());
     true

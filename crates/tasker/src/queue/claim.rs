@@ -24,8 +24,6 @@ pub(crate) struct Loan<R> {
     pub(crate) lease: Lease<R>,
     pub(crate) id: TaskId,
     pub(crate) attempt: u32,
-    /// Of a submitted task, whose handle wants to know where it is.
-    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 /// Who waits for a resource to run a task on: a blocked caller, or a future.
@@ -42,7 +40,7 @@ pub(crate) struct Claim<E> {
     pub(crate) attempt: u32,
     pub(crate) until: Option<Instant>,
     pub(crate) status: Status<E>,
-    /// As in [`Loan`].
+    /// Of a submitted task, whose handle wants to know where it is.
     pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
@@ -187,20 +185,21 @@ impl<R, E> Queue<R, E> {
         }
     }
 
-    /// Takes a borrowed resource back and settles the attempt that used it.
+    /// Takes a borrowed resource back and settles the attempt that used it. A submitted task brings its ticket.
     pub(crate) fn give_back(
         &self,
         loan: Loan<R>,
         settings: &Settings,
+        ticket: Option<&Arc<Ticket>>,
         attempted: Attempted,
         fx: &mut Effects<R, E>,
     ) -> Returned {
         let Attempted { case, delay, finished: now } = attempted;
         let mut state = self.lock();
         let state = &mut *state;
-        let Loan { seat, mut lease, id, attempt, mut ticket } = loan;
+        let Loan { seat, mut lease, id, attempt } = loan;
         let verdict = state.settle(seat, &mut lease, case, now);
-        if let Some(ticket) = &ticket {
+        if let Some(ticket) = ticket {
             ticket.set_place(Place::Nowhere);
         }
         let claim = match verdict.task {
@@ -212,7 +211,7 @@ impl<R, E> Queue<R, E> {
                 let mut claim = state.new_claim(id, settings, Priority::High.level(), now);
                 claim.attempt = attempt + 1;
                 claim.until = None; // it has started once; its place is its own
-                claim.ticket = ticket.take();
+                claim.ticket = ticket.cloned();
                 let key = state.claim(claim);
                 state.queue_retry(Who::Claim(key), delay, now, fx);
                 Some(key)
@@ -293,7 +292,7 @@ impl<R, E> State<R, E> {
     pub(crate) fn take_granted(&mut self, key: u32, seat: usize) -> Loan<R> {
         let claim = self.claims.remove(key).expect("a claim is taken once, by its caller");
         let lease = self.shelf.take(seat).expect("a granted resource lies on the shelf");
-        Loan { seat, lease, id: claim.id, attempt: claim.attempt, ticket: claim.ticket }
+        Loan { seat, lease, id: claim.id, attempt: claim.attempt }
     }
 
     pub(crate) fn take_denied(&mut self, key: u32) -> Denial<E> {

@@ -166,10 +166,9 @@ impl<R, E> Queue<R, E> {
         if state.may_take(level, now) {
             state.tally.accepted += 1;
             state.note_arrival(now);
-            let mut loan = state.take_loan(id, settings, now, fx);
+            let loan = state.take_loan(id, settings, now, fx);
             if let Some(ticket) = ticket {
                 ticket.set_place(Place::Running(loan.seat));
-                loan.ticket = Some(Arc::clone(ticket));
             }
             return Borrowed::Loan(loan);
         }
@@ -345,6 +344,6 @@ impl<R, E> State<R, E> {
         if self.roster.idle() < self.rules.life.min_idle {
             self.watch(now, fx);
         }
-        Loan { seat, lease, id, attempt: 1, ticket: None }
+        Loan { seat, lease, id, attempt: 1 }
     }
 }

@@ -7,7 +7,7 @@ use super::due::Due;
 use super::job::{Job, Place};
 use super::lanes::{Next, Spot};
 use super::seat::Order;
-use super::{Effects, Entry, Errand, OVERTAKING, State, Who};
+use super::{Effects, Entry, Errand, News, OVERTAKING, State, Who};
 use crate::event::DestroyReason;
 use crate::outcome::TaskError;
 use crate::pool::roster::Condition;
@@ -180,7 +180,7 @@ impl<R, E> State<R, E> {
         if std::mem::replace(&mut it.attended, true) {
             fx.wake(it.waiter.as_ref());
         } else {
-            fx.errands.push(Errand { seat, number: it.number });
+            fx.news.push(News::Errand(Errand { seat, number: it.number }));
         }
     }
 

@@ -231,8 +231,6 @@ impl Running {
 /// What is to be done once the lock is released: waking and everything that runs user code.
 pub(crate) struct Effects<R, E> {
     pub(crate) wake: Vec<Waiter>,
-    /// Seats with an order that nobody attends.
-    pub(crate) errands: Vec<Errand>,
     /// Tasks that end without running (any more), and whether they had been accepted.
     pub(crate) ended: Vec<(Job<R, E>, TaskError<E>, bool)>,
     pub(crate) cancel: Vec<Cancelling>,
@@ -284,6 +282,8 @@ pub(crate) enum News {
         sequence: u64,
         paused: bool,
     },
+    /// Somebody is to carry out the order that lies at a seat.
+    Errand(Errand),
     /// A worker is to be started for a seat that is already taken.
     Hired {
         seat: usize,
@@ -295,7 +295,6 @@ impl<R, E> Effects<R, E> {
     pub(crate) fn new() -> Self {
         Self {
             wake: Vec::new(),
-            errands: Vec::new(),
             ended: Vec::new(),
             cancel: Vec::new(),
             admitted: Vec::new(),
@@ -309,7 +308,6 @@ impl<R, E> Effects<R, E> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.wake.is_empty()
-            && self.errands.is_empty()
             && !self.over
             && self.ended.is_empty()
             && self.cancel.is_empty()
