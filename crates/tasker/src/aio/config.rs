@@ -61,7 +61,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     ///
     /// `on_create` makes one resource. For workers and the pool it is called in a task of its own, so that as
     /// many are made at the same time as are missing; for a temporary resource it is called in the future of
-    /// the `run_task` that needs it, and dropped with it. It may panic, which is caught. The manager's own
+    /// the `run_task` that needs it, and dropped with it. A kill drops it at the await where it stands, a stop waits
+    /// for it. It may panic, which is caught. The manager's own
     /// messages do not say *why* a creation failed: log that here.
     pub fn new<Fut>(on_create: impl Fn() -> Fut + Send + Sync + 'static) -> Self
     where

@@ -18,6 +18,7 @@ use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
 use crate::queue::job::Ticket;
 use crate::queue::{Abandoned, Attempted, Borrowed, Denial, Effects, Loan, Mode};
+use crate::sync::Mutex;
 use crate::task::{Settings, TaskId};
 use crate::worker::attempt::{discard_for, is_working_for, on_behalf};
 use crate::worker::settle::{Case, Gone, Settled, Went};
@@ -31,6 +32,9 @@ pub(crate) enum Held<R> {
     Claim(u32),
     Loan(Loan<R>),
 }
+
+/// What a submitted task had ended with, where its future was dropped before it learned that.
+pub(crate) type LastWord<E> = Mutex<Option<TaskError<E>>>;
 
 /// Where a task is that was let in.
 pub(crate) struct Admitted<R> {
@@ -55,6 +59,7 @@ pub(crate) struct Hold<'a, R: Send + 'static, E: Send + 'static> {
     last: Option<TaskLifecycleTimestamps>,
     /// Whoever drops the future unfinished.
     gone: Gone,
+    last_word: Option<&'a LastWord<E>>,
 }
 
 /// Lets a task in, and gives it a resource or a place in its lane. A submitted one brings its ticket.
@@ -94,7 +99,6 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         core: &'a Arc<Core<R, E>>,
         settings: Settings,
         admitted: Admitted<R>,
-        gone: Gone,
     ) -> Self {
         let Admitted { id, held, queued_at, ticket } = admitted;
         let (progress, last) = (Progress::Waiting, None);
@@ -108,8 +112,21 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
             started: queued_at,
             progress,
             last,
-            gone,
+            gone: Gone::Caller,
+            last_word: None,
         }
+    }
+
+    /// A submitted task, whose future only its runtime drops.
+    pub(crate) fn of_submitted(
+        core: &'a Arc<Core<R, E>>,
+        settings: Settings,
+        admitted: Admitted<R>,
+        last_word: &'a LastWord<E>,
+    ) -> Self {
+        let mut hold = Self::new(core, settings, admitted);
+        (hold.gone, hold.last_word) = (Gone::Runtime, Some(last_word));
+        hold
     }
 
     /// Lets an awaited task in and runs it to its end.
@@ -122,7 +139,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         tokio::task::consume_budget().await;
         match admit(core, &settings, Mode::Wait, None) {
             Ok(admitted) => {
-                let mut hold = Self::new(core, settings, admitted, Gone::Caller);
+                let mut hold = Self::new(core, settings, admitted);
                 hold.run(work, true).await
             }
             Err(reason) => Err(reason.into()),
@@ -283,7 +300,10 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
                 if accepted {
                     self.tell_end(error.outcome(), self.last);
                 }
-                discard_for(self.core.identity(), error);
+                match self.last_word {
+                    Some(last_word) => *last_word.lock() = Some(error),
+                    None => discard_for(self.core.identity(), error),
+                }
             }
         }
     }

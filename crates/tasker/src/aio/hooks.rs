@@ -1,6 +1,6 @@
 //! The only place where async managers create and destroy resources.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -25,14 +25,28 @@ pub(crate) struct Hooks<R, E> {
 }
 
 impl<R: Send + 'static, E: Send + 'static> Core<R, E> {
-    /// Makes a resource, and tells how long that took.
-    pub(crate) async fn make(&self, owner: Owner) -> Result<(R, Duration), Failure<E>> {
+    /// Makes a resource, and tells how long that took. A kill gives it up: then nothing was made.
+    pub(crate) async fn make(&self, owner: Owner) -> Result<(R, Duration), Unmade<E>> {
         let began = self.clock.now();
         // The hook is called inside the future, so that a panic of the call itself is caught as well.
-        let create = async { (self.staff.hooks.create)().await };
-        let returned = Guarded::new(self.identity(), create).await;
+        let create = self.at_home(async { (self.staff.hooks.create)().await });
+        let create = Guarded::new(self.identity(), create);
+        let Some(returned) = self.staff.killed.run_until_cancelled(create).await else {
+            return Err(Unmade::Killed);
+        };
         let took = self.clock.now().saturating_duration_since(began);
-        self.accounts.note_creation(&self.reporter, owner, returned, took)
+        let made = self.accounts.note_creation(&self.reporter, owner, returned, took);
+        made.map_err(Unmade::Failed)
+    }
+
+    /// Polls a hook in the manager's runtime, also where a `run_task` is awaited in another one, or in none.
+    async fn at_home<F: Future>(&self, hook: F) -> F::Output {
+        let mut hook = pin!(hook);
+        poll_fn(|cx| {
+            let _entered = self.staff.roll.runtime().enter();
+            hook.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Takes a resource apart.
@@ -55,9 +69,20 @@ impl<R: Send + 'static, E: Send + 'static> Core<R, E> {
     /// Whether a resource may be used again.
     pub(crate) async fn proves_sound(&self, resource: &mut R) -> bool {
         let Some(validate) = &self.staff.hooks.validate else { return true };
-        let validate = async { validate(resource).await };
-        is_sound(&self.reporter, Guarded::new(self.identity(), validate).await)
+        let validate = self.at_home(async { validate(resource).await });
+        let validate = Guarded::new(self.identity(), validate);
+        match self.staff.killed.run_until_cancelled(validate).await {
+            Some(returned) => is_sound(&self.reporter, returned),
+            None => false, // nobody is going to use it
+        }
     }
+}
+
+/// Why there is no resource.
+pub(crate) enum Unmade<E> {
+    Failed(Failure<E>),
+    /// The manager was killed meanwhile, and the future of `on_create` dropped.
+    Killed,
 }
 
 /// A destruction under way. Dropped unfinished it counts as one that failed.

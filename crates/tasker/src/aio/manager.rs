@@ -36,6 +36,9 @@ use crate::worker::attempt::is_working_for;
 /// own future: nothing is spawned, and the closure may borrow. Submitted, it is spawned in the runtime that
 /// the manager was built in.
 ///
+/// In a test under `tokio::time::pause` every time limit follows the paused clock, if the manager is called from
+/// inside the runtime: on other threads tokio tells the real time.
+///
 /// Tasks share the runtime's threads, so that one that computes for long or blocks holds up its neighbours.
 /// For those use a [`TaskManager`](crate::TaskManager), whose handles can be awaited from here; the crate's
 /// documentation says [which to choose](crate#async-code).
@@ -331,8 +334,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
         Ok(core.report())
     }
 
-    /// Ends every queued task as [`TaskError::Killed`], cancels every running context and drops what runs at the
-    /// await where it stands, destroys every resource, and waits until all of that is done. Takes over from a
+    /// Ends every queued task as [`TaskError::Killed`], cancels every running context, drops what runs and what is
+    /// being made or validated at the await where it stands, destroys every resource, and waits until all of that is done. Takes over from a
     /// stop under way, which then returns too.
     ///
     /// A task that is awaited runs in its caller's future: the kill waits until that is polled or dropped.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Core;
 use super::guarded::Guarded;
@@ -25,6 +26,8 @@ pub(crate) struct Slots<R, E> {
     pub(crate) roll: Arc<Roll>,
     /// Not zero: the runtime has dropped a task of the manager's.
     stranded: AtomicU64,
+    /// Cancelled by a kill. Tokio's, because thousands may wait for it.
+    pub(crate) killed: CancellationToken,
 }
 
 impl<R: Send + 'static, E: Send + 'static> Staff<R, E> for Slots<R, E> {
@@ -40,6 +43,10 @@ impl<R: Send + 'static, E: Send + 'static> Staff<R, E> for Slots<R, E> {
         engine.staff.roll.spawn(worker.run_errand());
     }
 
+    fn give_up(engine: &Arc<Core<R, E>>) {
+        engine.staff.killed.cancel();
+    }
+
     fn perform_elsewhere(engine: &Arc<Core<R, E>>, fx: Effects<R, E>) {
         let mine = Arc::clone(engine);
         engine.staff.roll.spawn(async move { mine.perform(fx) });
@@ -48,7 +55,8 @@ impl<R: Send + 'static, E: Send + 'static> Staff<R, E> for Slots<R, E> {
 
 impl<R, E> Slots<R, E> {
     pub(crate) fn new(hooks: Hooks<R, E>, runtime: Handle) -> Self {
-        Self { hooks, roll: Arc::new(Roll::new(runtime)), stranded: AtomicU64::new(0) }
+        let (stranded, killed) = (AtomicU64::new(0), CancellationToken::new());
+        Self { hooks, roll: Arc::new(Roll::new(runtime)), stranded, killed }
     }
 
     pub(crate) fn is_stranded(&self) -> bool {
@@ -101,6 +109,10 @@ pub(crate) struct Roll {
 impl Roll {
     fn new(runtime: Handle) -> Self {
         Self { runtime, live: AtomicU64::new(0), gone: Notify::new() }
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Spawns a task that a shutdown waits for.

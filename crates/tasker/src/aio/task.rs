@@ -1,5 +1,6 @@
 //! The builder of one async task: its options, and the endings that send it on its way.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::Core;
 use super::guarded::Discarded;
-use super::hold::{Admitted, Hold, admit};
+use super::hold::{Admitted, Hold, LastWord, admit};
 use super::slots::Roll;
 use super::work::AsyncWork;
 use crate::completion::Completion;
@@ -22,7 +23,6 @@ use crate::queue::job::Ticket;
 use crate::sync::Mutex;
 use crate::task::{Priority, Repeatable, Settings};
 use crate::worker::attempt::{discard_for, on_behalf};
-use crate::worker::settle::Gone;
 
 /// An async task on its way in: made by [`AsyncTaskManager::task`](super::AsyncTaskManager::task) or
 /// [`task_once`](super::AsyncTaskManager::task_once). It does nothing until it is awaited, or one of
@@ -279,6 +279,8 @@ pub(crate) trait Entrance: Send + Sync {
     fn cancels(&self) -> Arc<dyn Cancels>;
     fn manager(&self) -> usize;
     fn panicked(&self, panic: Panic);
+    /// What the task had ended with when its future was dropped: a `TaskError<E>` of the manager's `E`.
+    fn last_word(&self) -> Option<Box<dyn Any + Send>>;
 }
 
 /// A submitted task that was not let in.
@@ -293,6 +295,7 @@ pub(crate) struct Entry<R: Send + 'static, E: Send + 'static> {
     core: Arc<Core<R, E>>,
     may_run_again: bool,
     start: Mutex<Start<R>>,
+    last_word: LastWord<E>,
 }
 
 enum Start<R> {
@@ -315,15 +318,17 @@ impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
             core: Arc::clone(core),
             may_run_again: W::MAY_RUN_AGAIN,
             start: Mutex::new(Start::Unset),
+            last_word: Mutex::new(None),
         });
         let entrance = Arc::clone(&entry) as Arc<dyn Entrance>;
         let work = Discarded::new(core.identity(), work);
+        let mine = Mine(entry);
         let future = async move {
+            let entry = &mine.0;
             match entry.take() {
                 Start::Set(settings) => Hold::run_awaited(&entry.core, settings, work).await,
                 Start::Admitted(settings, admitted) => {
-                    let mut hold = Hold::new(&entry.core, settings, admitted, Gone::Runtime);
-                    hold.run(work, true).await
+                    entry.hold(settings, admitted).run(work, true).await
                 }
                 Start::Unset => unreachable!("a builder gives its future away with its settings"),
             }
@@ -333,6 +338,21 @@ impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
 
     fn take(&self) -> Start<R> {
         std::mem::replace(&mut *self.start.lock(), Start::Unset)
+    }
+
+    fn hold(&self, settings: Settings, admitted: Admitted<R>) -> Hold<'_, R, E> {
+        Hold::of_submitted(&self.core, settings, admitted, &self.last_word)
+    }
+}
+
+/// The future's hold of the cell.
+struct Mine<R: Send + 'static, E: Send + 'static>(Arc<Entry<R, E>>);
+
+impl<R: Send + 'static, E: Send + 'static> Drop for Mine<R, E> {
+    fn drop(&mut self) {
+        if let Start::Admitted(settings, admitted) = self.0.take() {
+            drop(self.0.hold(settings, admitted)); // spawned, and never polled
+        }
     }
 }
 
@@ -368,14 +388,10 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Entry<R, E> {
     fn panicked(&self, panic: Panic) {
         self.core.reporter.panicked("a callback", panic);
     }
-}
 
-impl<R: Send + 'static, E: Send + 'static> Drop for Entry<R, E> {
-    fn drop(&mut self) {
-        if let Start::Admitted(settings, admitted) = self.take() {
-            // Spawned, and never polled.
-            drop(Hold::new(&self.core, settings, admitted, Gone::Runtime));
-        }
+    fn last_word(&self) -> Option<Box<dyn Any + Send>> {
+        let error = self.last_word.lock().take()?;
+        Some(Box::new(error))
     }
 }
 
@@ -433,14 +449,15 @@ impl<T: Send, E: Send> Answering<T, E> for Submitted<T, E> {
     }
 }
 
-/// Delivers an outcome; dropped before, because its runtime is gone, it delivers `Killed`.
-struct Delivery<T, E, F: FnOnce(Result<T, TaskError<E>>)> {
+/// Delivers an outcome; dropped before, because its runtime is gone, it delivers `Killed`, or what the task had
+/// ended with already.
+struct Delivery<T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> {
     entrance: Arc<dyn Entrance>,
     deliver: Option<F>,
     types: PhantomData<fn(T, E)>,
 }
 
-impl<T, E, F: FnOnce(Result<T, TaskError<E>>)> Delivery<T, E, F> {
+impl<T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> Delivery<T, E, F> {
     fn deliver(&mut self, outcome: Result<T, TaskError<E>>) {
         if let Some(deliver) = self.deliver.take()
             && let Err(panic) = on_behalf(self.entrance.manager(), || deliver(outcome))
@@ -450,8 +467,11 @@ impl<T, E, F: FnOnce(Result<T, TaskError<E>>)> Delivery<T, E, F> {
     }
 }
 
-impl<T, E, F: FnOnce(Result<T, TaskError<E>>)> Drop for Delivery<T, E, F> {
+impl<T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> Drop for Delivery<T, E, F> {
     fn drop(&mut self) {
-        self.deliver(Err(TaskError::Killed));
+        if self.deliver.is_some() {
+            let known = self.entrance.last_word().and_then(|word| word.downcast().ok());
+            self.deliver(Err(known.map_or(TaskError::Killed, |error| *error)));
+        }
     }
 }

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Core;
 use super::bell::Bell;
+use super::hooks::Unmade;
 use crate::autoscale::ScalingPolicy;
 use crate::event::{DestroyReason, Owner};
 use crate::queue::{Chore, Effects, Timetable};
@@ -102,7 +103,8 @@ pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(mut post:
                         engine.unmake(late, Owner::Pool, DestroyReason::Shutdown).await;
                     }
                 }
-                Err(failure) => {
+                Err(Unmade::Killed) => {} // no place of the pool is looked at any more
+                Err(Unmade::Failed(failure)) => {
                     failures += 1;
                     engine.remember(failure);
                     let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());

@@ -7,6 +7,7 @@ use super::Core;
 use super::attempt::{Attempt, Progress, attempt};
 use super::guarded::Discarded;
 use super::hold::{Admitted, Held, Hold};
+use super::hooks::Unmade;
 use super::work::AsyncWork;
 use crate::cancel::Why;
 use crate::context::TaskContext;
@@ -41,9 +42,8 @@ pub(crate) async fn run_now<R: Send + 'static, E: Send + 'static, K: AsyncWork<R
     };
     core.reporter.arrival(queued_at);
     core.tell_queued(sequence, id, &settings);
-    let hold = |settings, held| {
-        Hold::new(core, settings, Admitted { id, held, queued_at, ticket: None }, Gone::Caller)
-    };
+    let hold =
+        |settings, held| Hold::new(core, settings, Admitted { id, held, queued_at, ticket: None });
     let visit = |settings, guest, used| Visit {
         core,
         id,
@@ -151,8 +151,9 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
                 }
                 TaskError::Killed
             }
-            Err(Failure::Error(error)) => TaskError::CreateFailed(error),
-            Err(Failure::Panicked(panic)) => TaskError::Panicked(panic),
+            Err(Unmade::Killed) => TaskError::Killed,
+            Err(Unmade::Failed(Failure::Error(error))) => TaskError::CreateFailed(error),
+            Err(Unmade::Failed(Failure::Panicked(panic))) => TaskError::Panicked(panic),
         };
         Err(self.leave(error, None))
     }
@@ -241,6 +242,9 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             Used::Nothing => engine.farewell(guest, outcome, None, now),
             Used::Pooled(mut pooled) => {
                 pooled.suspect |= suspect;
+                if self.progress == Progress::Waiting {
+                    pooled.life.unused();
+                }
                 engine.farewell(guest, outcome, Some((pooled, condemned)), now);
             }
             Used::Temporary(lease) => {

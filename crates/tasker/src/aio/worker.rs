@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Core;
 use super::bell::Bell;
+use super::hooks::Unmade;
 use crate::engine::Building;
 use crate::event::{DestroyReason, Event, Owner};
 use crate::outcome::Panic;
@@ -74,13 +75,16 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
                                     .await;
                             }
                         }
-                        Err(failure) => building.failed(failure),
+                        Err(Unmade::Failed(failure)) => building.failed(failure),
+                        Err(Unmade::Killed) => break,
                     }
                 }
             }
-            Err(failure) => {
+            Err(unmade) => {
                 self.engine.queue.leaving(self.seat);
-                building.failed(failure);
+                if let Unmade::Failed(failure) = unmade {
+                    building.failed(failure);
+                }
             }
         }
     }
@@ -166,7 +170,11 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
             }
             let failure = match self.engine.make(Owner::Worker(self.number)).await {
                 Ok((resource, took)) => return self.equip(resource, took),
-                Err(failure) => failure,
+                Err(Unmade::Failed(failure)) => failure,
+                Err(Unmade::Killed) => {
+                    self.engine.queue.leaving(self.seat);
+                    break;
+                }
             };
             failures += 1;
             let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());

@@ -27,7 +27,7 @@ use crate::reporter::Reporter;
 use crate::resource::lending::Shelf;
 use crate::resource::slot::{Accounts, Failure};
 use crate::retry::backoff::Backoff;
-use crate::shutdown::ShutdownReport;
+use crate::shutdown::{Phase, ShutdownReport};
 use crate::stats::TaskStats;
 use crate::sync::{Mutex, Ordering, Waiter};
 use crate::task::{Name, Settings, TaskId};
@@ -83,6 +83,9 @@ pub(crate) trait Staff<R, E>: Send + Sync + Sized + 'static {
 
     /// Has the order carried out that lies at a seat nobody attends.
     fn run_errand(engine: &Arc<Engine<R, E, Self>>, errand: Errand);
+
+    /// The manager is being killed: what is still being made or validated is given up where that can be done.
+    fn give_up(_: &Arc<Engine<R, E, Self>>) {}
 
     /// Carries effects out that may take their time, so that the timekeeper need not.
     fn perform_elsewhere(engine: &Arc<Engine<R, E, Self>>, fx: Effects<R, E>);
@@ -198,8 +201,10 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         }
         for item in &news {
             // Not in their turn: whoever is told of the others must not hold them up.
-            if let News::Errand(errand) = item {
-                S::run_errand(self, *errand);
+            match item {
+                News::Errand(errand) => S::run_errand(self, *errand),
+                News::Phase { phase: Phase::Killed, .. } => S::give_up(self),
+                _ => {}
             }
         }
         for Cancelling { token, why, abort } in cancel {

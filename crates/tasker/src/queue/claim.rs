@@ -313,8 +313,9 @@ impl<R, E> State<R, E> {
     ) -> Verdict {
         let seat = &mut self.seats[seat];
         let running = &mut seat.running;
-        if self.may_scale
-            && !matches!(case.went, Went::NotBegun(_))
+        if matches!(case.went, Went::NotBegun(_)) {
+            seat.life.unused();
+        } else if self.may_scale
             && let Some(started) = running.started
         {
             self.gauge.attempted(now.saturating_duration_since(started), now);

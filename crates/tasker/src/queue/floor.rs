@@ -292,13 +292,18 @@ impl<R, E> State<R, E> {
         if !self.drained() {
             return;
         }
+        fx.wake(self.steward.as_ref()); // each time: it waits for the last guest
+        // Once is enough: in a drained manager nobody comes to rest any more, and everybody looks at the phase.
+        // At each end it would cost as much as there are workers, for every task that a kill ends.
+        if std::mem::replace(&mut self.dismissed, true) {
+            return;
+        }
         while let Some(seat) = self.roster.dismiss_coldest() {
             self.forget_age(seat);
             self.order(seat, Order::Leave(DestroyReason::Shutdown), fx);
         }
         // Those without a resource look at the phase themselves when they wake.
         self.wake_unequipped(fx);
-        fx.wake(self.steward.as_ref());
     }
 
     /// Takes something out of its lane, with all that hangs on it.

@@ -152,6 +152,8 @@ pub(crate) struct State<R, E> {
     shrinking: bool,
     timekeeper: Option<Waiter>,
     began: Option<Instant>,
+    /// The manager is drained, and everybody has been told.
+    dismissed: bool,
     done: Option<Instant>,
     /// The manager's event numbers, shared with its reporter.
     sequence: Arc<AtomicU64>,
@@ -406,6 +408,7 @@ impl<R, E> Queue<R, E> {
             shrinking: false,
             timekeeper: None,
             began: None,
+            dismissed: false,
             done: None,
             sequence,
             rules,

@@ -200,11 +200,13 @@ impl<R, E> Queue<R, E> {
         let state = &mut *state;
         let told = matches!(state.seats[seat].order, Some(Order::Leave(_)));
         let successor = state.seats[seat].predecessor.is_some();
-        let many = match successor {
-            true => state.roster.staying() > state.rules.max_worker_count,
-            false => state.surplus() > 0,
-        };
-        let leaves = state.drained() || told || (many && state.phase == Phase::Running);
+        // Only while it matters, since it looks at everybody.
+        let many = state.phase == Phase::Running
+            && match successor {
+                true => state.roster.staying() > state.rules.max_worker_count,
+                false => state.surplus() > 0,
+            };
+        let leaves = state.drained() || told || many;
         if leaves {
             state.roster.set(seat, Condition::Leaving);
         } else {

@@ -76,6 +76,11 @@ impl Life {
         self.uses += 1;
     }
 
+    /// The task did not get to use it after all.
+    pub(crate) fn unused(&mut self) {
+        self.uses = self.uses.saturating_sub(1);
+    }
+
     pub(crate) fn stage(&self, rules: &LifeRules, now: Instant) -> Stage {
         let spent = rules.max_uses.is_some_and(|max| self.uses >= max);
         let past = |at: Option<Instant>| at.is_some_and(|at| now >= at);
