@@ -41,6 +41,8 @@ pub(crate) struct Roster {
     idle: VecDeque<(usize, Instant)>,
     /// Those without a resource: few as a rule, and asked for whenever a task comes meanwhile.
     unequipped: BTreeSet<usize>,
+    /// Rises when somebody comes to be without a resource, or gets one.
+    version: u64,
     counts: [usize; CONDITIONS],
     live: usize,
 }
@@ -54,6 +56,7 @@ impl Roster {
             free: BTreeSet::new(),
             idle,
             unequipped,
+            version: 0,
             counts: [0; CONDITIONS],
             live: 0,
         }
@@ -72,7 +75,7 @@ impl Roster {
             self.seats.len() - 1
         });
         self.seats[seat] = Some(Condition::Creating);
-        self.unequipped.insert(seat);
+        self.note_unequipped(seat, true);
         Some(seat)
     }
 
@@ -144,7 +147,7 @@ impl Roster {
         self.counts[gone as usize] -= 1;
         self.live -= 1;
         if gone.is_unequipped() {
-            self.unequipped.remove(&seat);
+            self.note_unequipped(seat, false);
         }
         self.free.insert(seat);
     }
@@ -185,10 +188,25 @@ impl Roster {
         self.unequipped.iter().copied()
     }
 
+    /// Another number whenever [`unequipped`](Self::unequipped) has changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Every seat that is in `condition`.
     pub(crate) fn all(&self, condition: Condition) -> impl Iterator<Item = usize> {
         let seats = self.seats.iter().enumerate();
         seats.filter_map(move |(seat, is)| (*is == Some(condition)).then_some(seat))
+    }
+
+    #[cold]
+    fn note_unequipped(&mut self, seat: usize, is: bool) {
+        self.version += 1;
+        if is {
+            self.unequipped.insert(seat);
+        } else {
+            self.unequipped.remove(&seat);
+        }
     }
 
     #[inline]
@@ -198,12 +216,8 @@ impl Roster {
         self.counts[condition as usize] += 1;
         let before = std::mem::replace(is, condition);
         match (before.is_unequipped(), condition.is_unequipped()) {
-            (true, false) => {
-                self.unequipped.remove(&seat);
-            }
-            (false, true) => {
-                self.unequipped.insert(seat);
-            }
+            (true, false) => self.note_unequipped(seat, false),
+            (false, true) => self.note_unequipped(seat, true),
             _ => {}
         }
     }

@@ -125,6 +125,7 @@ impl<R, E> State<R, E> {
             }
             Due::Recover(seat) => {
                 self.seats[seat].retry = None;
+                self.regroup();
                 fx.wake(self.seats[seat].waiter.as_ref());
             }
             Due::Refill => {

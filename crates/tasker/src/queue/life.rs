@@ -63,6 +63,7 @@ impl<R, E> State<R, E> {
         }
         if let Some(successor) = self.seats[seat].successor.take() {
             self.seats[successor].predecessor = None; // it stays, as one more worker
+            self.regroup();
         }
     }
 
@@ -70,6 +71,7 @@ impl<R, E> State<R, E> {
     pub(crate) fn unlink(&mut self, seat: usize, now: Instant, fx: &mut Effects<R, E>) {
         self.forget_age(seat);
         if let Some(old) = self.seats[seat].predecessor.take() {
+            self.regroup();
             self.seats[old].successor = None;
             let again = now.checked_add(self.interval());
             if self.seats[old].age.is_none() {
@@ -101,6 +103,7 @@ impl<R, E> State<R, E> {
                 if let Some((successor, number)) = self.hire() {
                     self.seats[seat].successor = Some(successor);
                     self.seats[successor].predecessor = Some(seat);
+                    self.regroup();
                     fx.news.push(News::Hired { seat: successor, number });
                 }
             }
@@ -113,6 +116,7 @@ impl<R, E> State<R, E> {
     /// A worker has its resource: if it was hired to take over from another, that one goes.
     fn take_over(&mut self, seat: usize, fx: &mut Effects<R, E>) {
         let Some(old) = self.seats[seat].predecessor.take() else { return };
+        self.regroup();
         self.seats[old].successor = None;
         let reason = match self.seats[old].life.is_worn(&self.rules.life) {
             true => DestroyReason::MaxUses,

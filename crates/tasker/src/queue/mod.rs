@@ -19,6 +19,7 @@ mod poll;
 mod scale;
 mod seat;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -146,6 +147,10 @@ pub(crate) struct State<R, E> {
     last_change: Option<scale::Changed>,
     /// Tasks are accepted and not started.
     paused: bool,
+    /// Who is without a resource, by kind, as of a state of roster and links; see `unequipped_by_kind`.
+    by_kind: Cell<((u64, u64), scale::ByKind)>,
+    /// Rises when a worker without a resource changes its kind.
+    regrouped: u64,
     /// Workers in the middle of something that replace their resource or go when they are free.
     partings: usize,
     /// After a resize there may be more workers than there should be; whoever is free first goes.
@@ -404,6 +409,8 @@ impl<R, E> Queue<R, E> {
             latest: None,
             last_change: None,
             paused: false,
+            by_kind: Cell::default(),
+            regrouped: 1, // nothing is known yet
             partings: 0,
             shrinking: false,
             timekeeper: None,

@@ -20,6 +20,17 @@ use crate::shutdown::Phase;
 /// Looks are this far apart where bursting is off and base workers are missing all the same.
 const FALLBACK: Duration = Duration::from_millis(100);
 
+/// How many workers are without a resource.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ByKind {
+    /// They are making one.
+    creating: usize,
+    /// They wait to try again.
+    failing: usize,
+    /// They are to take over from another.
+    replacing: usize,
+}
+
 /// The number of workers was changed.
 #[derive(Debug, Clone)]
 pub(crate) struct Changed {
@@ -204,16 +215,7 @@ impl<R, E> State<R, E> {
     /// Who is there. A successor under way counts as leaving, and so does a worker that goes when it is free,
     /// since its successor is there: the two of them are one worker.
     pub(crate) fn headcount(&self) -> Headcount {
-        let (mut creating, mut failing, mut replacing) = (0, 0, 0);
-        for seat in self.roster.unequipped() {
-            let seat = &self.seats[seat];
-            let kind = match (seat.predecessor, seat.retry) {
-                (Some(_), _) => &mut replacing,
-                (None, Some(_)) => &mut failing,
-                (None, None) => &mut creating,
-            };
-            *kind += 1;
-        }
+        let ByKind { creating, failing, replacing } = self.unequipped_by_kind();
         let outgoing = self.outgoing();
         Headcount {
             worker_count: self.rules.worker_count,
@@ -230,6 +232,34 @@ impl<R, E> State<R, E> {
             leaving: self.roster.count(Condition::Leaving) + replacing + outgoing,
             allowance: self.allowance.get(),
         }
+    }
+
+    /// Counted anew only if something has changed: with a thousand workers that try in vain, each task that comes
+    /// would have to look at all of them.
+    fn unequipped_by_kind(&self) -> ByKind {
+        let version = (self.roster.version(), self.regrouped);
+        let (known, by_kind) = self.by_kind.get();
+        if known == version {
+            return by_kind;
+        }
+        let mut by_kind = ByKind::default();
+        for seat in self.roster.unequipped() {
+            let seat = &self.seats[seat];
+            let kind = match (seat.predecessor, seat.retry) {
+                (Some(_), _) => &mut by_kind.replacing,
+                (None, Some(_)) => &mut by_kind.failing,
+                (None, None) => &mut by_kind.creating,
+            };
+            *kind += 1;
+        }
+        self.by_kind.set((version, by_kind));
+        by_kind
+    }
+
+    /// A worker without a resource has become of another kind: it waits for its second try, or it is to take over
+    /// from another.
+    pub(crate) fn regroup(&mut self) {
+        self.regrouped += 1;
     }
 
     /// Workers in the middle of something that go when they are free.

@@ -238,6 +238,7 @@ impl<R, E> Queue<R, E> {
             let at = now.checked_add(delay).unwrap_or(now);
             let retry = state.appoint(at, Due::Recover(seat), fx);
             state.seats[seat].retry = Some(retry);
+            state.regroup();
             return AfterFailure::Retry(failure);
         }
         // Stopping. As long as another worker is there, it does what is left.
@@ -280,6 +281,7 @@ impl<R, E> Queue<R, E> {
         if leave || state.phase != Phase::Running {
             state.agenda.remove(retry);
             state.seats[seat].retry = None;
+            state.regroup();
             return false;
         }
         true
