@@ -27,6 +27,8 @@ mod metrics; // 14, 15: metrics are cheap for ever, and who observes does not de
 mod parents; // 13: the parent token, and the last clone
 mod stopping; // 10: stop
 
+mod promises; // 1 to 15, 17 and the small print, for every kind of manager: threads, and both of tokio's runtimes
+
 // Small print.
 mod capacity; // a queue with a limit
 mod events; // their order, and what observers may do

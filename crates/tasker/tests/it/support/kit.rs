@@ -245,7 +245,24 @@ impl Kit {
 
     /// The kit's `on_create`, for a configuration of another error type.
     pub(crate) fn create(&self) -> Result<Res, Fault> {
-        let (id, panics, fails, gate) = {
+        let making = self.begin_create();
+        if let Some(gate) = &making.gate {
+            gate.wait();
+        }
+        making.finish()
+    }
+
+    /// The kit's `on_create`, for an async manager.
+    pub(crate) async fn create_async(self) -> Result<Res, Fault> {
+        let making = self.begin_create();
+        if let Some(gate) = &making.gate {
+            gate.passed().await;
+        }
+        making.finish()
+    }
+
+    fn begin_create(&self) -> Making {
+        let making = {
             let mut state = self.lock();
             state.counts.calls += 1;
             state.counts.live += 1;
@@ -254,33 +271,34 @@ impl Kit {
             let panics = spend(&mut state.panicking) || state.panicking_calls.remove(&id);
             let fails = !panics
                 && (state.down || spend(&mut state.failing) || state.failing_calls.remove(&id));
-            (id, panics, fails, state.create_gate.clone())
+            let gate = state.create_gate.clone();
+            Making { kit: self.clone(), id, panics, fails, gate, made: false }
         };
         self.0.1.notify_all();
-        if let Some(gate) = gate {
-            gate.wait();
-        }
-        {
-            let mut state = self.lock();
-            if panics || fails {
-                state.counts.failures += 1;
-                state.counts.live -= 1;
-            } else {
-                state.counts.created += 1;
-            }
-        }
-        self.0.1.notify_all();
-        assert!(!panics, "on_create panics on order");
-        if fails {
-            return Err(Fault::Create);
-        }
-        Ok(Res { id, home: thread::current().id(), kit: self.clone(), destroyed: false })
+        making
     }
 
     /// The kit's `on_destroy`.
-    pub(crate) fn destroy(&self, mut res: Res) -> Result<(), Fault> {
+    pub(crate) fn destroy(&self, res: Res) -> Result<(), Fault> {
+        let ruin = self.begin_destroy(res);
+        if let Some(gate) = &ruin.gate {
+            gate.wait();
+        }
+        self.end_destroy(&ruin)
+    }
+
+    /// The kit's `on_destroy`, for an async manager.
+    pub(crate) async fn destroy_async(self, res: Res) -> Result<(), Fault> {
+        let ruin = self.begin_destroy(res);
+        if let Some(gate) = &ruin.gate {
+            gate.passed().await;
+        }
+        self.end_destroy(&ruin)
+    }
+
+    fn begin_destroy(&self, mut res: Res) -> Ruin {
         res.destroyed = true;
-        let (panics, fails, gate) = {
+        let ruin = {
             let mut state = self.lock();
             state.counts.destroying += 1;
             if !state.gone.insert(res.id) {
@@ -288,12 +306,13 @@ impl Kit {
             }
             let panics = spend(&mut state.panicking_destroys);
             let fails = !panics && spend(&mut state.failing_destroys);
-            (panics, fails, state.destroy_gate.clone())
+            Ruin { panics, fails, gate: state.destroy_gate.clone() }
         };
         self.0.1.notify_all();
-        if let Some(gate) = gate {
-            gate.wait();
-        }
+        ruin
+    }
+
+    fn end_destroy(&self, ruin: &Ruin) -> Result<(), Fault> {
         {
             let mut state = self.lock();
             state.counts.destroying -= 1;
@@ -301,13 +320,58 @@ impl Kit {
             state.counts.live -= 1;
         }
         self.0.1.notify_all();
-        assert!(!panics, "on_destroy panics on order");
-        if fails { Err(Fault::Create) } else { Ok(()) }
+        assert!(!ruin.panics, "on_destroy panics on order");
+        if ruin.fails { Err(Fault::Create) } else { Ok(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A call of `on_create` under way.
+struct Making {
+    kit: Kit,
+    id: u64,
+    panics: bool,
+    fails: bool,
+    gate: Option<Gate>,
+    made: bool,
+}
+
+impl Making {
+    fn finish(mut self) -> Result<Res, Fault> {
+        assert!(!self.panics, "on_create panics on order");
+        if self.fails {
+            return Err(Fault::Create);
+        }
+        self.made = true;
+        let (id, kit) = (self.id, self.kit.clone());
+        drop(self);
+        Ok(Res { id, home: thread::current().id(), kit, destroyed: false })
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        {
+            let counts = &mut self.kit.lock().counts;
+            if self.made {
+                counts.created += 1;
+            } else {
+                counts.failures += 1; // also where its future was dropped
+                counts.live -= 1;
+            }
+        }
+        self.kit.0.1.notify_all();
+    }
+}
+
+/// A call of `on_destroy` under way.
+struct Ruin {
+    panics: bool,
+    fails: bool,
+    gate: Option<Gate>,
 }
 
 /// Takes one off an order, if it is not carried out yet.

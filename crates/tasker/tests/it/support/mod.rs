@@ -28,4 +28,4 @@ pub(crate) use reluctant::Reluctant;
 pub(crate) use report::assert_complete;
 pub(crate) use time::pass;
 pub(crate) use watch::{assert_adds_up, begin_kill, begin_stop, eventually, occupy, report_of};
-pub(crate) use within::{LIMIT, on_every_door, on_every_manager, within};
+pub(crate) use within::{LIMIT, on_every_door, on_every_manager, run_named, within};

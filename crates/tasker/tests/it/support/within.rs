@@ -35,7 +35,8 @@ pub(crate) fn on_every_door(test: fn(Manager, Door)) {
     }
 }
 
-fn run_named<T: Send + 'static>(
+/// Runs `f` on a thread of that name, which a failure tells; fails if that takes longer than `limit`.
+pub(crate) fn run_named<T: Send + 'static>(
     name: &str,
     limit: Duration,
     f: impl FnOnce() -> T + Send + 'static,
