@@ -301,8 +301,9 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
                     self.tell_end(error.outcome(), self.last);
                 }
                 match self.last_word {
-                    Some(last_word) => *last_word.lock() = Some(error),
-                    None => discard_for(self.core.identity(), error),
+                    // What was never accepted is in no count that its handle could contradict.
+                    Some(last_word) if accepted => *last_word.lock() = Some(error),
+                    _ => discard_for(self.core.identity(), error),
                 }
             }
         }

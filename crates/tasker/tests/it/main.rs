@@ -48,3 +48,5 @@ mod stats; // the numbers of one moment
 mod threads; // their names, and that none is left behind
 mod types; // what may go where
 mod validation; // of resources that were idle, or whose last attempt was cancelled
+
+mod aio; // what only async managers promise (feature `tokio`)

@@ -1,0 +1,17 @@
+//! What only async managers promise: a module for each behaviour; this list is the table of contents.
+
+#![expect(
+    clippy::unit_arg,
+    reason = "`Ok(work.await)` is how a task says that it has nothing to tell"
+)]
+
+mod stage; // managers, valves, futures that are polled by hand, runtimes with a guard against hangs
+
+mod borrowing; // what closures may borrow, and what may be sent where
+mod context; // what an async task may ask, and wait for
+mod dropping; // 1, 3: a future can be dropped at every await
+mod hand_over; // 4: nobody is overtaken
+mod paused_time; // all of a manager's time is its runtime's
+mod random; // random programs on both kinds of runtime
+mod runtimes; // every kind of runtime, and one that goes away
+mod timeouts_and_kills; // 11, 17: what is dropped from outside, and what decides itself
