@@ -1,6 +1,5 @@
 //! Promise 8: panics are contained: they reach whoever asked for the task, and cost no worker.
 
-use std::fmt::Arguments;
 use std::panic::{catch_unwind, panic_any, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -8,14 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use tasker::testing::ManualClock;
-use tasker::{
-    BuildError, Config, Event, Logger, MetricsCollector, Observer, TaskError,
-    TaskLifecycleTimestamps, TaskManager, TaskMetrics,
-};
+use tasker::{BuildError, Config, TaskError, TaskManager};
 
 use crate::support::{
-    Busy, Door, Fault, Kit, LIMIT, Log, Manager, Recorder, Res, What, assert_complete, eventually,
-    on_every_door, on_every_manager, within,
+    Broken, Busy, Door, Fault, Kit, LIMIT, Log, Manager, Recorder, Res, What, assert_complete,
+    eventually, on_every_door, on_every_manager, within,
 };
 
 /// Fails unless `manager` still has its one worker, and that worker a resource.
@@ -217,47 +213,6 @@ fn panics_of_the_hooks_are_logged() {
             assert_eq!(log.iter().filter(so).count(), 1, "{who} in {log:?}");
         }
     });
-}
-
-struct Broken;
-
-impl Logger for Broken {
-    fn debug(&self, _: Arguments<'_>) {
-        panic!("debug");
-    }
-    fn info(&self, _: Arguments<'_>) {
-        panic!("info");
-    }
-    fn warn(&self, _: Arguments<'_>) {
-        panic!("warn");
-    }
-    fn error(&self, _: Arguments<'_>) {
-        panic!("error");
-    }
-}
-
-impl MetricsCollector for Broken {
-    fn record_arrival(&self) {
-        panic!("arrival");
-    }
-    fn record_completion(&self, _: &TaskLifecycleTimestamps) {
-        panic!("completion");
-    }
-    fn record_failure(&self, _: &TaskLifecycleTimestamps) {
-        panic!("failure");
-    }
-    fn record_retry(&self) {
-        panic!("retry");
-    }
-    fn metrics(&self) -> TaskMetrics {
-        panic!("metrics");
-    }
-}
-
-impl Observer for Broken {
-    fn on_event(&self, _: &Event<'_>) {
-        panic!("event");
-    }
 }
 
 /// Runs through everything that is logged, measured and observed.

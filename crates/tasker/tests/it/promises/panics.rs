@@ -1,18 +1,15 @@
 //! Promise 8: panics are contained, whosever they are.
 
-use std::fmt::Arguments;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use tasker::{
-    Event, Logger, MetricsCollector, Observer, TaskError, TaskLifecycleTimestamps, TaskMetrics,
-};
+use tasker::{Logger, TaskError};
 
 use super::jobs::{Notes, fails, is_sick, panics, returns};
 use super::kinds::Kind;
 use super::settings::{Health, Settings, Sound};
 use super::watch::await_rest;
-use crate::support::{Fault, Kit, LIMIT, Log, assert_complete};
+use crate::support::{Broken, Fault, Kit, LIMIT, Log, assert_complete};
 
 on_every_kind![
     a_panic_of_a_task_is_not_retried_and_replaces_the_resource,
@@ -135,47 +132,6 @@ fn a_panicking_validation_condemns_the_resource<K: Kind>() {
     assert_eq!(manager.run(returns()).unwrap(), 2);
     assert!(kit.is_gone(1));
     assert_complete(&manager.stop().unwrap());
-}
-
-struct Broken;
-
-impl Logger for Broken {
-    fn debug(&self, _: Arguments<'_>) {
-        panic!("debug");
-    }
-    fn info(&self, _: Arguments<'_>) {
-        panic!("info");
-    }
-    fn warn(&self, _: Arguments<'_>) {
-        panic!("warn");
-    }
-    fn error(&self, _: Arguments<'_>) {
-        panic!("error");
-    }
-}
-
-impl MetricsCollector for Broken {
-    fn record_arrival(&self) {
-        panic!("arrival");
-    }
-    fn record_completion(&self, _: &TaskLifecycleTimestamps) {
-        panic!("completion");
-    }
-    fn record_failure(&self, _: &TaskLifecycleTimestamps) {
-        panic!("failure");
-    }
-    fn record_retry(&self) {
-        panic!("retry");
-    }
-    fn metrics(&self) -> TaskMetrics {
-        panic!("metrics");
-    }
-}
-
-impl Observer for Broken {
-    fn on_event(&self, _: &Event<'_>) {
-        panic!("event");
-    }
 }
 
 // Promises 8 and 15.

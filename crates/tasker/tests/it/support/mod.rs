@@ -2,6 +2,7 @@
 //!
 //! Nothing in here waits for ever: whatever takes longer than [`LIMIT`] fails the test.
 
+mod broken;
 mod busy;
 mod crew;
 mod doors;
@@ -16,6 +17,7 @@ mod time;
 mod watch;
 mod within;
 
+pub(crate) use broken::Broken;
 pub(crate) use busy::Busy;
 pub(crate) use crew::{await_rest, end, id_of, step, submit, wait_all, waiting};
 pub(crate) use doors::{Door, Manager, block_on};
