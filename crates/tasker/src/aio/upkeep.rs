@@ -17,24 +17,29 @@ use crate::worker::attempt::discard_for;
 pub(crate) struct Post<R: Send + 'static, E: Send + 'static> {
     engine: Arc<Core<R, E>>,
     is_steward: bool,
+    /// It is in the middle of a chore. What it was doing is cut off before this is dropped.
+    busy: bool,
     done: bool,
 }
 
 impl<R: Send + 'static, E: Send + 'static> Post<R, E> {
     /// Made before its task is spawned: that may be dropped without ever having been polled.
     pub(crate) fn of_timekeeper(engine: Arc<Core<R, E>>) -> Self {
-        Self { engine, is_steward: false, done: false }
+        Self { engine, is_steward: false, busy: false, done: false }
     }
 
     /// As [`of_timekeeper`](Self::of_timekeeper).
     pub(crate) fn of_steward(engine: Arc<Core<R, E>>) -> Self {
-        Self { engine, is_steward: true, done: false }
+        Self { engine, is_steward: true, busy: false, done: false }
     }
 }
 
 impl<R: Send + 'static, E: Send + 'static> Drop for Post<R, E> {
     fn drop(&mut self) {
         if !self.done {
+            if self.busy {
+                self.engine.queue.chore_done();
+            }
             self.engine.strand();
             if self.is_steward {
                 self.engine.clear_out();
@@ -91,6 +96,7 @@ pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(mut post:
         let mut fx = Effects::new();
         let chore = engine.queue.find_chore(engine.clock.now(), &mut fx);
         engine.perform(fx);
+        post.busy = matches!(chore, Some(Chore::Destroy(..) | Chore::Create));
         match chore {
             None => bell.rung().await,
             Some(Chore::Destroy(lease, reason)) => {
@@ -115,6 +121,9 @@ pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(mut post:
             },
             Some(Chore::Leave) => break,
         }
+        if std::mem::take(&mut post.busy) {
+            engine.queue.chore_done();
+        }
     }
     post.done = true;
     engine.dismiss_steward();
@@ -136,6 +145,7 @@ impl<R: Send + 'static, E: Send + 'static> Core<R, E> {
             match chore {
                 Some(Chore::Destroy(lease, reason)) => {
                     self.unmake_at_once(*lease.resource, Owner::Pool, reason);
+                    self.queue.chore_done();
                 }
                 Some(Chore::Leave) => return self.dismiss_steward(),
                 Some(Chore::Create) | None => return,

@@ -292,14 +292,16 @@ impl<R, E> Queue<R, E> {
         let state = &mut *state;
         if let Some((lease, reason)) = state.shelf.condemned().pop() {
             state.reserve_missing += 1;
+            state.chores += 1;
             return Some(Chore::Destroy(lease, reason));
         }
         if state.drained() {
             // What a guest still uses comes back, or is condemned; the rest need not wait for it.
             if let Some(pooled) = state.shelf.reserve().pop_back() {
+                state.chores += 1;
                 return Some(Chore::Destroy(pooled.lease, DestroyReason::Shutdown));
             }
-            if state.guests.is_empty() {
+            if state.guests.is_empty() && state.chores == 0 {
                 return Some(Chore::Leave);
             }
         }
@@ -311,6 +313,7 @@ impl<R, E> Queue<R, E> {
                 DestroyReason::Idle => state.reserve_dormant += 1,
                 _ => state.reserve_missing += 1,
             }
+            state.chores += 1;
             return Some(Chore::Destroy(pooled.lease, reason));
         }
         let may_create =
@@ -318,12 +321,18 @@ impl<R, E> Queue<R, E> {
         if state.reserve_missing > 0 && may_create {
             state.reserve_missing -= 1;
             state.reserve_making += 1;
+            state.chores += 1;
             return Some(Chore::Create);
         }
         if state.phase == Phase::Running && state.reserve_watch.is_none() {
             state.watch_reserve(now, fx);
         }
         None
+    }
+
+    /// A chore that [`find_chore`](Self::find_chore) gave out is done.
+    pub(crate) fn chore_done(&self) {
+        self.lock().chores -= 1;
     }
 
     /// The steward could not make a resource; it tries again after `delay`.

@@ -127,6 +127,8 @@ pub(crate) struct State<R, E> {
     reserve_watch: Option<Appointment>,
     steward: Option<Waiter>,
     steward_live: bool,
+    /// What the steward, or those who stand in for it, are in the middle of.
+    chores: usize,
     /// The manager is built; before that the workers fill the pool, so that `new` fails fast.
     built: bool,
     steward_retry: Option<Appointment>,
@@ -393,6 +395,7 @@ impl<R, E> Queue<R, E> {
             reserve_watch: None,
             steward: None,
             steward_live: false,
+            chores: 0,
             built: false,
             steward_retry: None,
             agenda: Agenda::new(),

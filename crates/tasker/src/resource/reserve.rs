@@ -36,6 +36,7 @@ pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R,
             },
             Chore::Leave => break,
         }
+        engine.queue.chore_done();
     }
     let mut fx = Effects::new();
     engine.queue.steward_left(engine.clock.now(), &mut fx);
