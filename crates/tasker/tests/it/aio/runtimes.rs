@@ -21,7 +21,7 @@ use super::stage::{
     ByHand, Handle, Kind, Manager, Outcome, Valve, build, config, end, forever, manager, occupy,
     on_every_runtime, pend_once,
 };
-use crate::support::{Fault, Kit, LIMIT, Res, assert_complete, block_on, within};
+use crate::support::{Fault, Gate, Kit, LIMIT, Res, assert_complete, block_on, within};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -383,6 +383,43 @@ fn manager_task(
         pend_once().await;
         Ok(())
     })
+}
+
+// Two guests clear out together what is left of the pool. The one that came last used to turn the light off
+// while the other one was still destroying a resource, so that the report was short of it.
+#[test]
+fn a_shutdown_waits_for_a_guest_that_destroys_a_pooled_resource() {
+    within(LIMIT, || {
+        let kit = Kit::new();
+        let runtime = Kind::CurrentThread.runtime();
+        let manager = runtime.block_on(build(config(&kit, 1).resource_pool_size(2)));
+        let guest = || {
+            let manager = manager.clone();
+            let mut guest =
+                ByHand::new(
+                    async move { manager.run_task(async |_, _| Ok(forever().await)).await },
+                );
+            assert!(guest.poll().is_pending());
+            guest
+        };
+        let (first, last) = (guest(), guest());
+        drop(runtime);
+        let (closed, open) = (Gate::new(), Gate::new());
+        open.open();
+        kit.block_destroys(&closed);
+        let slow = thread::spawn(move || drop(first));
+        kit.wait_until(|counts| counts.destroying == 1);
+        kit.block_destroys(&open);
+        drop(last);
+        let mut join = ByHand::new(manager.join());
+        let early = join.poll();
+        closed.open();
+        slow.join().unwrap();
+        assert!(early.is_pending(), "{early:?}");
+        let Poll::Ready(report) = join.poll() else { panic!("it is over") };
+        assert_complete(&report);
+        kit.assert_all_destroyed_once();
+    });
 }
 
 // What is awaited elsewhere is aborted, or told; its resources go where they can.
