@@ -66,12 +66,12 @@ pub enum Event<'a> {
         /// When it was queued, and when its last attempt started and ended; `None` if it never started.
         times: Option<TaskLifecycleTimestamps>,
     },
-    /// A worker's thread has started; it has no resource yet.
+    /// A worker has started; it has no resource yet.
     #[non_exhaustive]
     WorkerStarted {
         /// Its place in the order of events.
         sequence: u64,
-        /// The worker's number, as in its thread's name.
+        /// The worker's number, as in the name of its thread where it has one.
         worker: usize,
     },
     /// A worker has left; its resource is destroyed.
@@ -79,7 +79,7 @@ pub enum Event<'a> {
     WorkerStopped {
         /// Its place in the order of events.
         sequence: u64,
-        /// The worker's number, as in its thread's name.
+        /// The worker's number, as in the name of its thread where it has one.
         worker: usize,
     },
     /// `on_create` returned a resource.
@@ -111,7 +111,7 @@ pub enum Event<'a> {
         owner: Owner,
         /// Why it had to go.
         reason: DestroyReason,
-        /// Whether `on_destroy` returned an error or panicked.
+        /// Whether `on_destroy` returned an error, panicked, or was cut off by a runtime that shut down.
         failed: bool,
     },
     /// The number of workers is being changed.

@@ -23,11 +23,12 @@ use std::sync::{Mutex, PoisonError};
 pub enum TaskError<E> {
     /// The manager no longer takes tasks; this one was not accepted.
     ShuttingDown,
-    /// The task was queued when the manager was killed. It never ran, or was waiting for its retry.
+    /// The task was queued when the manager was killed. It never ran, or was waiting for its retry. A submitted
+    /// async task ends so, too, if its runtime shuts down before its end.
     Killed,
-    /// Cancelled by its handle, or by a kill while it ran.
+    /// Cancelled by its handle, or by a kill while it ran. Reports count async tasks here whose future was dropped.
     Cancelled,
-    /// Its timeout passed while it ran, and it returned an error.
+    /// Its timeout passed while it ran, and it returned an error or, if it is async, was dropped.
     TimedOut,
     /// Its `start_within` passed while it was queued. It never ran. If it passed while the task still waited for
     /// room in a full queue, the task had not been accepted and is in no count of the report.

@@ -18,6 +18,8 @@ pub(crate) enum Attempt<T, E> {
     Aborted,
     /// It was aborted before it began.
     NotBegun,
+    /// Its `start_within` had passed before it was polled.
+    Late,
 }
 
 /// The progress of an attempt, as whoever drops its future has to know it.

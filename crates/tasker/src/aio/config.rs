@@ -59,8 +59,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     ///
     /// Where nothing else says what the error is, name both types: `AsyncConfig::<Client, Error>::new(…)`.
     ///
-    /// `on_create` makes one resource. For workers and the pool it is called in a task of its own, so that as
-    /// many are made at the same time as are missing; for a temporary resource it is called in the future of
+    /// `on_create` makes one resource. For workers it is called in a task of its own, so that as many are made at the
+    /// same time as are missing; the pool is filled by the base workers afterwards, and refilled one by one. For a temporary resource it is called in the future of
     /// the `run_task` that needs it, and dropped with it. A kill drops it at the await where it stands, a stop waits
     /// for it. It may panic, which is caught. The manager's own
     /// messages do not say *why* a creation failed: log that here.
@@ -84,8 +84,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// How a resource is taken apart; called exactly once for each one that `on_create` returned.
     /// Default: it is dropped, because most resources close themselves.
     ///
-    /// It is awaited in a task of its own, which nobody drops but a runtime that shuts down: then the future is
-    /// polled once, and dropped. A stop and a kill wait for it.
+    /// It is awaited in a task of its own, which nobody drops but a runtime that shuts down: then a future that has
+    /// begun is dropped where it stands, one that has not is polled once and dropped, and either counts as a destroy
+    /// error unless it has ended. A stop and a kill wait for it.
     #[must_use]
     pub fn on_destroy<Fut>(mut self, on_destroy: impl Fn(R) -> Fut + Send + Sync + 'static) -> Self
     where
@@ -99,8 +100,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// validation that panics condemns it, too. Default: nobody asks, because only you know how.
     ///
     /// It is awaited before a resource is used again that was idle for
-    /// [`validate_after`](Self::validate_after), and after a task was dropped, timed out, killed or cancelled
-    /// while it used it. Without it, a resource that a task was dropped in the middle of using is replaced.
+    /// [`validate_after`](Self::validate_after), and after a task was dropped, timed out or cancelled while
+    /// it used it; after a kill nothing is validated, everything is destroyed. Without it, a resource that a task was dropped in the middle of using is replaced.
     ///
     /// A task that was dropped may have left an answer on its way that nobody reads: a validation that waits for
     /// the other side needs a time limit of its own.

@@ -204,6 +204,10 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         if loan.lease.token.is_aborted() {
             return Attempt::NotBegun;
         }
+        let waited = self.started.saturating_duration_since(self.queued_at);
+        if loan.attempt == 1 && self.settings.start_within.is_some_and(|limit| waited >= limit) {
+            return Attempt::Late;
+        }
         let (settings, core) = (&self.settings, self.core);
         if let Some(limit) = settings.timeout {
             let mut fx = Effects::new();
@@ -237,7 +241,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         self.progress = Progress::Waiting;
         let (id, attempts) = (self.id, loan.attempt);
         let finished = core.clock.now();
-        let begun = !matches!(attempt, Attempt::NotBegun);
+        let begun = !matches!(attempt, Attempt::NotBegun | Attempt::Late);
         let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
         let (case, ran, value) = match attempt {
             Attempt::Ended(ran, value) => {
@@ -246,6 +250,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
             }
             Attempt::Aborted => (self.case_of(Went::Dropped(Gone::Caller)), None, None),
             Attempt::NotBegun => (self.case_of(Went::NotBegun(Gone::Caller)), None, None),
+            Attempt::Late => (self.case_of(Went::NotBegun(Gone::Late)), None, None),
         };
         let delay = core.retry_delay(case);
         let unhealthy = matches!(case.went, Went::Wrong { healthy: false });
@@ -272,6 +277,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let ending = match (ran, returned.settled) {
             (Some(ran), settled) => ending(core.identity(), ran, settled, attempts),
             (None, Settled::Ends(Outcome::TimedOut)) => Err(TaskError::TimedOut),
+            (None, Settled::Ends(Outcome::Expired)) => Err(TaskError::Expired),
             (None, _) => Err(TaskError::Cancelled),
         };
         let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
@@ -286,7 +292,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
     /// The claim's future is gone.
     fn abandon(&self, key: u32) {
         let outcome = match self.gone {
-            Gone::Caller => Outcome::Cancelled,
+            Gone::Caller | Gone::Late => Outcome::Cancelled,
             Gone::Runtime => Outcome::Killed,
         };
         let mut fx = Effects::new();

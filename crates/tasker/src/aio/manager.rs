@@ -77,8 +77,8 @@ impl<R, E> Drop for Owner<R, E> {
 }
 
 impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
-    /// Builds a manager in the current runtime. Returns when every base worker and the pool have their
-    /// resources; these are made at the same time.
+    /// Builds a manager in the current runtime. Returns when every base worker and the pool have their resources. The
+    /// workers' are made at the same time, the pool's after them, one by each worker at a time.
     ///
     /// # Errors
     ///
@@ -262,7 +262,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     ///
     /// # Errors
     ///
-    /// As [`queue_task`](Self::queue_task); [`TaskError::CreateFailed`] if no resource could be made.
+    /// How the task ended, if not with `Ok`; [`TaskError::CreateFailed`] if no resource could be made,
+    /// [`TaskError::Panicked`] if `on_create` panicked, [`TaskError::Killed`] if the manager was killed meanwhile,
+    /// [`TaskError::ShuttingDown`] if it was not accepted.
     ///
     /// # Cancel safety
     ///

@@ -153,7 +153,8 @@ where
     /// here, and not when it is first polled: its place in the lane is this moment's. A refused task's handle
     /// is finished, with [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`].
     ///
-    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) the spawned task waits for room.
+    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) the spawned task waits for room, except inside
+    /// a task of the same manager, where it goes above the capacity.
     ///
     /// ```
     /// use tasker::{AsyncConfig, AsyncTaskManager};

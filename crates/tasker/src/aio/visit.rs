@@ -194,7 +194,7 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             Attempt::Aborted => {
                 (core.case_of(Went::Dropped(Gone::Caller), &self.settings, false, 1), None, None)
             }
-            Attempt::NotBegun => {
+            Attempt::NotBegun | Attempt::Late => {
                 (core.case_of(Went::NotBegun(Gone::Caller), &self.settings, false, 1), None, None)
             }
         };
@@ -250,6 +250,7 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             Used::Temporary(lease) => {
                 // Not here: whoever awaits the task may drop it, and `on_destroy` has to end.
                 let reason = condemned.unwrap_or(DestroyReason::Idle);
+                engine.queue.guest_ended(&guest, outcome);
                 let roll = Arc::clone(&engine.staff.roll);
                 let leaving = Some((guest, lease, reason, outcome));
                 roll.spawn(Departure { engine, leaving }.run());

@@ -13,6 +13,7 @@ use crate::queue::{AfterFailure, Effects, Order};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::retry::backoff::Backoff;
+use crate::shutdown::Phase;
 use crate::worker::attempt::discard_for;
 
 /// The worker of a seat, while it is at work. Dropped unfinished, because its runtime is gone, it does what
@@ -103,7 +104,11 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
                 Some(Order::Check) if self.is_sound().await => {}
                 Some(Order::Check) => {
                     self.condemn();
-                    self.replace(DestroyReason::Invalid).await;
+                    let reason = match self.engine.queue.phase() {
+                        Phase::Killed => DestroyReason::Shutdown, // it was not asked
+                        _ => DestroyReason::Invalid,
+                    };
+                    self.replace(reason).await;
                 }
                 Some(Order::Replace(reason)) => self.replace(reason).await,
                 Some(Order::Leave(reason)) => self.unmake(reason).await,

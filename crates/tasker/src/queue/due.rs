@@ -163,6 +163,7 @@ impl<R, E> State<R, E> {
     pub(crate) fn cancel_guest(&mut self, key: u32, why: Why, fx: &mut Effects<R, E>) {
         let abort = self.rules.slots; // all that cancels a guest does
         if let Some(running) = self.guests.get_mut(key)
+            && running.active
             && (running.why.is_none() || abort)
         {
             running.why.get_or_insert(why);

@@ -136,6 +136,9 @@ impl<R, E> Queue<R, E> {
         if let Some(running) = state.guests.get_mut(guest.key) {
             if let Some(why) = running.why {
                 token.cancel_because(why); // nobody else knows of it yet, so that no waker runs in here
+                if state.rules.slots {
+                    token.abort(); // all that cancels a guest does
+                }
             }
             running.token = Some(token.clone());
         }
@@ -169,6 +172,22 @@ impl<R, E> Queue<R, E> {
         state.guests.get(guest.key).and_then(|running| running.why)
     }
 
+    /// A guest's task has ended, and its temporary resource is still to be destroyed: the guest stays until it says
+    /// farewell, and the task is over.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn guest_ended(&self, guest: &Guest, outcome: Outcome) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        if let Some(running) = state.guests.get_mut(guest.key)
+            && std::mem::replace(&mut running.active, false)
+        {
+            state.tally.end(outcome.fate());
+            if let Some(timeout) = running.timeout.take() {
+                state.agenda.remove(timeout);
+            }
+        }
+    }
+
     /// A guest's task has ended. `back` is what it used: whole for the pool, condemned for the steward.
     pub(crate) fn farewell(
         &self,
@@ -185,7 +204,9 @@ impl<R, E> Queue<R, E> {
             state.agenda.remove(timeout);
         }
         drop(guest.token);
-        state.tally.end(outcome.fate());
+        if running.active {
+            state.tally.end(outcome.fate());
+        }
         match back {
             None => {}
             Some((mut pooled, condemned)) => {

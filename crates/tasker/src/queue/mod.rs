@@ -451,7 +451,7 @@ impl<R, E> Queue<R, E> {
             high: high_waiting,
             delayed: state.delayed.len(),
             running: state.seats.iter().filter(|seat| seat.running.active).count()
-                + state.guests.len(),
+                + state.guests.iter().filter(|(_, _, running)| running.active).count(),
             reserved: state.shelf.reserved(),
             max_worker_count: state.rules.max_worker_count,
             leaving: roster.count(Condition::Leaving),
@@ -484,6 +484,7 @@ impl<R, E> State<R, E> {
     fn stragglers(&self, now: Instant) -> Vec<Straggler> {
         let running = self.seats.iter().map(|seat| &seat.running).filter(|running| running.active);
         let guests = self.guests.iter().map(|(_, _, running)| running);
+        let guests = guests.filter(|running| running.active);
         let mut all: Vec<Straggler> = running
             .chain(guests)
             .map(|running| Straggler {

@@ -28,6 +28,9 @@ pub(crate) enum Gone {
     Caller,
     /// Its runtime, or a manager that was killed.
     Runtime,
+    /// Nobody: it was polled too late to begin.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "as above"))]
+    Late,
 }
 
 /// What is known of an attempt when it has returned.
@@ -86,6 +89,7 @@ pub(crate) fn settle(case: Case) -> Verdict {
         (Went::Dropped(Gone::Runtime) | Went::NotBegun(Gone::Runtime), _) => {
             Settled::Ends(Outcome::Killed)
         }
+        (Went::NotBegun(Gone::Late), _) => Settled::Ends(Outcome::Expired),
         (Went::Wrong { .. } | Went::Dropped(_) | Went::NotBegun(_), Some(Why::TimedOut)) => {
             Settled::Ends(Outcome::TimedOut)
         }
@@ -168,6 +172,7 @@ mod tests {
             (unused, None, false, Cancelled, false, false),
             (unused, late, true, TimedOut, false, false),
             (lost, None, true, Killed, false, false),
+            (Went::NotBegun(Gone::Late), None, true, Outcome::Expired, false, false),
         ];
         for (went, cancelled, validates, outcome, condemned, suspect) in table {
             let case = Case { went, cancelled, validates, ..CASE };
