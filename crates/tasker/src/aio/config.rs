@@ -130,7 +130,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
 
     /// Workers that are always there: how many tasks run at the same time, each with a resource of its own.
     /// Default: the available parallelism, for want of a better number; set it to what the other side bears.
-    /// A worker costs less than a kilobyte beside its resource. Zero is an error.
+    /// A worker costs some 0.7 kilobytes beside its resource. Zero is an error.
     #[must_use]
     pub fn worker_count(mut self, workers: usize) -> Self {
         self.knobs.worker_count = Some(workers);

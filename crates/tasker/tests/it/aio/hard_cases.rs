@@ -234,3 +234,68 @@ fn a_task_that_waits_for_ever_is_dropped_by_its_timeout_and_by_a_kill() {
         kit.assert_all_destroyed_once();
     });
 }
+
+// Promise 11. A `run_task` that a kill found in the middle of a validation went on to the next pooled resource, whose
+// token was cancelled and not aborted: it began, and nobody could drop it.
+#[test]
+fn a_kill_during_a_pooled_validation_starts_nothing() {
+    paused(async || {
+        let kit = Kit::new();
+        let checks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&checks);
+        let config = config(&kit, 1).resource_pool_size(2).validate_after(SECOND);
+        let config = config.validate(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(std::future::pending())
+        });
+        let manager = build(config).await;
+        advance(2 * SECOND).await; // both pooled resources have been idle for too long
+        let begun = Arc::new(AtomicBool::new(false));
+        let inside = Arc::clone(&begun);
+        let urgent = manager.clone();
+        let urgent = tokio::spawn(async move {
+            let task = urgent.run_task(async move |_, _| {
+                inside.store(true, Ordering::SeqCst);
+                Ok(forever().await)
+            });
+            task.await
+        });
+        settle().await;
+        assert_eq!(checks.load(Ordering::SeqCst), 1, "it is being validated");
+        assert_complete(&manager.kill().await.unwrap());
+        assert!(urgent.await.unwrap().is_err());
+        assert!(!begun.load(Ordering::SeqCst), "the task began in a manager that was killed");
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// A `run_task` on a temporary resource had told its caller `Ok`, and was still in the count of what runs, and a
+// straggler in the report, until `on_destroy` had ended.
+#[test]
+fn a_task_that_has_ended_is_no_straggler_while_its_resource_is_destroyed() {
+    paused(async || {
+        let (kit, slow) = (Kit::new(), Valve::new());
+        let (held, of) = (slow.clone(), kit.clone());
+        let config = config(&kit, 1).on_destroy(move |res| {
+            let (held, of) = (held.clone(), of.clone());
+            async move {
+                held.pass().await;
+                of.destroy(res)
+            }
+        });
+        let manager = build(config).await;
+        let (valve, busy) = occupy(&manager, 1).await;
+        assert_eq!(manager.run_task(async |_, _| Ok(7)).await.unwrap(), 7);
+        settle().await;
+        assert_eq!(manager.stats().running_tasks, 1, "the one that occupies the worker");
+        valve.open();
+        for task in busy {
+            task.await.unwrap();
+        }
+        let report = manager.stop_within(SECOND).await.unwrap();
+        assert_eq!((report.completed, report.stragglers.len()), (2, 0), "{report}");
+        slow.open();
+        manager.join().await;
+        kit.assert_all_destroyed_once();
+    });
+}
