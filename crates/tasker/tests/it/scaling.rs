@@ -48,6 +48,7 @@ fn nobody_is_asked_while_there_is_nothing_to_scale() {
         let config = kit.config(2).max_worker_count(4).burst_interval(INTERVAL);
         let manager = kind.build(config.clock(clock.clone()).scaling(puppet.clone()));
         for _ in 0..20 {
+            await_rest(&manager, 2); // a worker answers before it rests
             clock.advance(INTERVAL);
             manager.queue_task(|_, _| Ok(())).unwrap();
         }
