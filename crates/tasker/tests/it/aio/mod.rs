@@ -11,7 +11,7 @@ mod borrowing; // what closures may borrow, and what may be sent where
 mod context; // what an async task may ask, and wait for
 mod dropping; // 1, 3: a future can be dropped at every await
 mod hand_over; // 4: nobody is overtaken
-mod hard_cases; // stories of what went wrong once
+mod hard_cases; // what was wrong once, and what held
 mod paused_time; // all of a manager's time is its runtime's
 mod random; // random programs on both kinds of runtime
 mod runtimes; // every kind of runtime, and one that goes away
