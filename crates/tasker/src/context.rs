@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::cancel::CancelToken;
-use crate::task::{Name, Priority, TaskId};
+use crate::task::{Name, Priority, Settings, TaskId};
 
 /// Handed to every attempt of a task.
 ///
@@ -18,15 +18,33 @@ use crate::task::{Name, Priority, TaskId};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct TaskContext {
-    pub(crate) id: TaskId,
-    pub(crate) attempt: u32,
-    pub(crate) name: Option<Name>,
-    pub(crate) priority: Priority,
-    pub(crate) deadline: Option<Instant>,
+    id: TaskId,
+    attempt: u32,
+    name: Option<Name>,
+    priority: Priority,
+    deadline: Option<Instant>,
     pub(crate) token: CancelToken,
 }
 
 impl TaskContext {
+    /// Of an attempt that started at `started`.
+    pub(crate) fn new(
+        id: TaskId,
+        attempt: u32,
+        settings: &Settings,
+        started: Instant,
+        token: CancelToken,
+    ) -> Self {
+        Self {
+            id,
+            attempt,
+            name: settings.name.clone(),
+            priority: settings.priority,
+            deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
+            token,
+        }
+    }
+
     /// The task's number.
     #[must_use]
     pub fn id(&self) -> TaskId {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::autoscale::ScalingPolicy;
 use crate::engine::Engine;
-use crate::queue::{Effects, Timetable};
+use crate::queue::Timetable;
 use crate::sync::{Thread, Waiter, park};
 use crate::worker::attempt::discard_for;
 
@@ -20,19 +20,7 @@ pub(crate) fn keep_time<R: 'static, E: Send + 'static>(
     engine.queue.keep_time(Waiter::Thread(me));
     let mut warned = None;
     loop {
-        let mut fx = Effects::new();
-        let timetable = engine.queue.due(engine.clock.now(), &mut fx);
-        let look = std::mem::take(&mut fx.look);
-        let quiet = fx.is_empty() && !look;
-        engine.perform_aside(fx);
-        if look {
-            engine.scale(&mut *policy, &mut warned);
-        }
-        if !quiet {
-            // A callback, an observer or the policy may use up a wake-up that came meanwhile: look again
-            // before sleeping.
-            continue;
-        }
+        let Some(timetable) = engine.do_what_is_due(&mut *policy, &mut warned) else { continue };
         match timetable {
             Timetable::At(at) => engine.clock.park_until(at),
             Timetable::Open => park(),

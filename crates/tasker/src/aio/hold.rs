@@ -220,14 +220,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         }
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
-        let cx = TaskContext {
-            id,
-            attempt: attempts,
-            name: settings.name.clone(),
-            priority: settings.priority,
-            deadline: settings.timeout.and_then(|limit| self.started.checked_add(limit)),
-            token: loan.lease.token.clone(),
-        };
+        let cx = TaskContext::new(id, attempts, settings, self.started, loan.lease.token.clone());
         let resource = &mut *loan.lease.resource;
         attempt(core.identity(), work, &cx, resource, &mut self.progress).await
     }

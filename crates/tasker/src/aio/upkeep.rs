@@ -10,7 +10,6 @@ use super::hooks::Unmade;
 use crate::autoscale::ScalingPolicy;
 use crate::event::{DestroyReason, Owner};
 use crate::queue::{Chore, Effects, Timetable};
-use crate::retry::backoff::Backoff;
 use crate::worker::attempt::discard_for;
 
 /// Notices that its task is dropped before its end.
@@ -60,18 +59,10 @@ pub(crate) async fn keep_time<R: Send + 'static, E: Send + 'static>(
     engine.queue.keep_time(bell.waiter());
     let mut warned = None;
     loop {
-        let mut fx = Effects::new();
-        let timetable = engine.queue.due(engine.clock.now(), &mut fx);
-        let look = std::mem::take(&mut fx.look);
-        let quiet = fx.is_empty() && !look;
-        engine.perform_aside(fx);
-        if look {
-            engine.scale(&mut *policy, &mut warned);
-        }
-        if !quiet {
+        let Some(timetable) = engine.do_what_is_due(&mut *policy, &mut warned) else {
             tokio::task::consume_budget().await;
-            continue; // what was carried out may have made something due
-        }
+            continue;
+        };
         match timetable {
             Timetable::At(at) => {
                 // Either way it looks again.
@@ -110,14 +101,7 @@ pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(mut post:
                     }
                 }
                 Err(Unmade::Killed) => {} // no place of the pool is looked at any more
-                Err(Unmade::Failed(failure)) => {
-                    failures += 1;
-                    engine.remember(failure);
-                    let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
-                    let mut fx = Effects::new();
-                    engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);
-                    engine.perform(fx);
-                }
+                Err(Unmade::Failed(failure)) => engine.refill_failed(failure, &mut failures),
             },
             Some(Chore::Leave) => break,
         }
@@ -126,16 +110,10 @@ pub(crate) async fn keep_stocked<R: Send + 'static, E: Send + 'static>(mut post:
         }
     }
     post.done = true;
-    engine.dismiss_steward();
+    engine.steward_left();
 }
 
 impl<R: Send + 'static, E: Send + 'static> Core<R, E> {
-    fn dismiss_steward(self: &Arc<Self>) {
-        let mut fx = Effects::new();
-        self.queue.steward_left(self.clock.now(), &mut fx);
-        self.perform(fx);
-    }
-
     /// What is left of the steward's work when the runtime is gone; the last guest to go finishes it.
     pub(crate) fn clear_out(self: &Arc<Self>) {
         loop {
@@ -147,7 +125,7 @@ impl<R: Send + 'static, E: Send + 'static> Core<R, E> {
                     self.unmake_at_once(*lease.resource, Owner::Pool, reason);
                     self.queue.chore_done();
                 }
-                Some(Chore::Leave) => return self.dismiss_steward(),
+                Some(Chore::Leave) => return self.steward_left(),
                 Some(Chore::Create) | None => return,
             }
         }

@@ -173,14 +173,7 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
         }
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: 1 });
-        let cx = TaskContext {
-            id,
-            attempt: 1,
-            name: settings.name.clone(),
-            priority: settings.priority,
-            deadline: settings.timeout.and_then(|limit| self.started.checked_add(limit)),
-            token: lease.token.clone(),
-        };
+        let cx = TaskContext::new(id, 1, settings, self.started, lease.token.clone());
         attempt(core.identity(), work, &cx, &mut lease.resource, &mut self.progress).await
     }
 

@@ -6,15 +6,13 @@ use std::time::Duration;
 use super::Core;
 use super::bell::Bell;
 use super::hooks::Unmade;
-use crate::engine::Building;
+use crate::engine::{Building, Unequipped};
 use crate::event::{DestroyReason, Event, Owner};
 use crate::outcome::Panic;
-use crate::queue::{AfterFailure, Effects, Order};
+use crate::queue::Order;
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
-use crate::retry::backoff::Backoff;
 use crate::shutdown::Phase;
-use crate::worker::attempt::discard_for;
 
 /// The worker of a seat, while it is at work. Dropped unfinished, because its runtime is gone, it does what
 /// can be done without one.
@@ -103,7 +101,7 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
                 None => {}
                 Some(Order::Check) if self.is_sound().await => {}
                 Some(Order::Check) => {
-                    self.condemn();
+                    self.engine.condemn(self.seat);
                     let reason = match self.engine.queue.phase() {
                         Phase::Killed => DestroyReason::Shutdown, // it was not asked
                         _ => DestroyReason::Invalid,
@@ -136,23 +134,13 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
 
     fn leave(&mut self) {
         self.finished = true;
-        let worker = self.number;
-        self.engine.reporter.emit(|sequence| Event::WorkerStopped { sequence, worker });
-        let mut fx = Effects::new();
-        self.engine.queue.left(self.seat, self.engine.clock.now(), &mut fx);
-        self.engine.perform(fx);
+        self.engine.worker_left(self.seat, self.number);
     }
 
     /// Whether the worker's resource may be used again.
     async fn is_sound(&mut self) -> bool {
         let lease = self.held.as_mut().expect("a worker checks the resource that it has");
         self.engine.proves_sound(&mut lease.resource).await
-    }
-
-    fn condemn(&self) {
-        let mut fx = Effects::new();
-        self.engine.queue.condemn(self.seat, self.engine.clock.now(), &mut fx);
-        self.engine.perform(fx);
     }
 
     async fn replace(&mut self, reason: DestroyReason) {
@@ -181,34 +169,20 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
                     break;
                 }
             };
-            failures += 1;
-            let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
-            let mut fx = Effects::new();
-            let now = self.engine.clock.now();
-            let after = self.engine.queue.create_failed(self.seat, failure, delay, now, &mut fx);
-            self.engine.perform(fx);
-            match after {
-                AfterFailure::Retry(failure) => {
-                    self.engine.remember(failure);
+            match self.engine.create_failed(self.seat, failure, &mut failures) {
+                Unequipped::Wait => {
                     while self.engine.queue.is_retry_ahead(self.seat) {
                         self.bell.rung().await;
                     }
                 }
-                AfterFailure::Leave(failure) => {
-                    discard_for(self.engine.identity(), failure);
-                    break;
-                }
-                AfterFailure::Ended => {}
+                Unequipped::TryAgain => {}
+                Unequipped::Leave => break,
             }
         }
     }
 
     fn equip(&mut self, resource: R, took: Duration) {
-        let mut fx = Effects::new();
-        let (now, draw) = (self.engine.clock.now(), fastrand::f64());
-        let token = self.engine.queue.equipped(self.seat, took, draw, now, &mut fx);
-        self.held = Some(Lease::new(resource, token));
-        self.engine.perform(fx);
+        self.held = Some(self.engine.equip(self.seat, resource, took));
     }
 }
 

@@ -134,14 +134,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> (Ran<E>, Option<K::Output>) {
         let name = settings.name();
         self.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
-        let cx = TaskContext {
-            id,
-            attempt: attempts,
-            name: settings.name.clone(),
-            priority: settings.priority,
-            deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
-            token: lease.token.clone(),
-        };
+        let cx = TaskContext::new(id, attempts, settings, started, lease.token.clone());
         let ran = attempt(self.identity(), work, &cx, &mut lease.resource);
         drop(cx);
         ran

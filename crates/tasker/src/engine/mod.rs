@@ -1,6 +1,7 @@
 //! What every room of one manager shares, and the verbs that need more than one of them.
 
 mod blocking;
+mod chores;
 mod threads;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+pub(crate) use chores::Unequipped;
 pub(crate) use threads::{Building, Threads, Unaccepted};
 
 use crate::autoscale::{Plan, ScalingPolicy};

@@ -7,6 +7,7 @@ use loom::thread;
 
 use super::{Counted, now, perform, queue};
 use crate::cancel::CancelToken;
+use crate::context::TaskContext;
 use crate::queue::{AfterFailure, Attempted, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
@@ -32,14 +33,13 @@ pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) 
         match order {
             Order::Run(job) => {
                 let lease = held.as_mut().unwrap();
-                let context = crate::context::TaskContext {
-                    id: job.ticket().id(),
-                    attempt: 1,
-                    name: None,
-                    priority: crate::task::Priority::Normal,
-                    deadline: None,
-                    token: CancelToken::new(),
-                };
+                let context = TaskContext::new(
+                    job.ticket().id(),
+                    1,
+                    &job.ticket().settings,
+                    now(),
+                    CancelToken::new(),
+                );
                 let _ = job.task().attempt(&context, &mut lease.resource);
                 let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
                 let attempted =

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::event::{DestroyReason, Owner};
-use crate::queue::{Chore, Effects};
-use crate::retry::backoff::Backoff;
+use crate::queue::Chore;
 use crate::sync::Waiter;
 
 /// Runs until the manager is over and the pool is empty.
@@ -25,20 +24,11 @@ pub(crate) fn keep_stocked<R: 'static, E: Send + 'static>(engine: &Arc<Engine<R,
                         engine.destroy(late, Owner::Pool, DestroyReason::Shutdown);
                     }
                 }
-                Err(failure) => {
-                    failures += 1;
-                    engine.remember(failure);
-                    let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
-                    let mut fx = Effects::new();
-                    engine.queue.refill_failed(delay, engine.clock.now(), &mut fx);
-                    engine.perform(fx);
-                }
+                Err(failure) => engine.refill_failed(failure, &mut failures),
             },
             Chore::Leave => break,
         }
         engine.queue.chore_done();
     }
-    let mut fx = Effects::new();
-    engine.queue.steward_left(engine.clock.now(), &mut fx);
-    engine.perform(fx);
+    engine.steward_left();
 }

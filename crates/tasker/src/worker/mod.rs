@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::context::TaskContext;
-use crate::engine::{Building, Engine};
+use crate::engine::{Building, Engine, Unequipped};
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::queue::job::Job;
-use crate::queue::{AfterFailure, Attempted, Effects, Order};
+use crate::queue::{Attempted, Effects, Order};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
-use crate::retry::backoff::Backoff;
 use crate::sync::Waiter;
 use attempt::{discard, discard_for};
 use settle::{Case, Verdict};
@@ -50,10 +49,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         while self.has_resource() {
             self.serve();
         }
-        let mut fx = Effects::new();
-        self.engine.reporter.emit(|sequence| Event::WorkerStopped { sequence, worker });
-        self.engine.queue.left(self.seat, self.engine.clock.now(), &mut fx);
-        self.engine.perform(fx);
+        self.engine.worker_left(self.seat, worker);
     }
 
     fn build(&mut self, building: &Building<E>) {
@@ -140,14 +136,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let id = ticket.id();
         let name = settings.name();
         engine.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt });
-        let cx = TaskContext {
-            id,
-            attempt,
-            name: settings.name.clone(),
-            priority: settings.priority,
-            deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
-            token: lease.token.clone(),
-        };
+        let cx = TaskContext::new(id, attempt, &settings, started, lease.token.clone());
         let ran = job.task().attempt(&cx, &mut lease.resource);
         discard(cx);
         let finished = engine.clock.now();
@@ -196,7 +185,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         }
         // The time that a validation takes is not the next task's.
         let unsound = (!self.is_sound()).then(|| {
-            self.condemn();
+            self.engine.condemn(self.seat);
             DestroyReason::Invalid
         });
         (unsound, self.engine.clock.now())
@@ -209,14 +198,8 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     }
 
     fn replace_unsound(&mut self) {
-        self.condemn();
+        self.engine.condemn(self.seat);
         self.replace(DestroyReason::Invalid);
-    }
-
-    fn condemn(&self) {
-        let mut fx = Effects::new();
-        self.engine.queue.condemn(self.seat, self.engine.clock.now(), &mut fx);
-        self.engine.perform(fx);
     }
 
     fn replace(&mut self, reason: DestroyReason) {
@@ -242,22 +225,10 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
                 Ok((resource, took)) => return self.equip(resource, took),
                 Err(failure) => failure,
             };
-            failures += 1;
-            let delay = Backoff::RECOVERY.delay(failures, fastrand::f64());
-            let now = self.engine.clock.now();
-            let mut fx = Effects::new();
-            let after = self.engine.queue.create_failed(self.seat, failure, delay, now, &mut fx);
-            self.engine.perform(fx);
-            match after {
-                AfterFailure::Retry(failure) => {
-                    self.engine.remember(failure);
-                    self.engine.queue.await_retry(self.seat);
-                }
-                AfterFailure::Leave(failure) => {
-                    discard_for(self.engine.identity(), failure);
-                    break;
-                }
-                AfterFailure::Ended => {}
+            match self.engine.create_failed(self.seat, failure, &mut failures) {
+                Unequipped::Wait => self.engine.queue.await_retry(self.seat),
+                Unequipped::TryAgain => {}
+                Unequipped::Leave => break,
             }
         }
     }
@@ -267,10 +238,6 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
     }
 
     fn equip(&mut self, resource: R, took: Duration) {
-        let (now, draw) = (self.engine.clock.now(), fastrand::f64());
-        let mut fx = Effects::new();
-        let token = self.engine.queue.equipped(self.seat, took, draw, now, &mut fx);
-        self.held = Some(Lease::new(resource, token));
-        self.engine.perform(fx);
+        self.held = Some(self.engine.equip(self.seat, resource, took));
     }
 }

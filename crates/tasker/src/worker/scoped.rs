@@ -103,14 +103,13 @@ mod tests {
             #[expect(clippy::disallowed_methods, reason = "stands in for a worker")]
             std::thread::spawn(move || {
                 let mut scoped = scoped;
-                let context = crate::context::TaskContext {
-                    id: crate::task::TaskId(1),
-                    attempt: 1,
-                    name: None,
-                    priority: crate::task::Priority::Normal,
-                    deadline: None,
-                    token: crate::cancel::CancelToken::new(),
-                };
+                let context = crate::context::TaskContext::new(
+                    crate::task::TaskId(1),
+                    1,
+                    &crate::task::Settings::default(),
+                    crate::clock::real_now(),
+                    crate::cancel::CancelToken::new(),
+                );
                 scoped.attempt(&context, &mut ()).unwrap();
             })
         });
