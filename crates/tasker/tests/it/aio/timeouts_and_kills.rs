@@ -9,8 +9,8 @@ use tasker::{DestroyReason, Phase, TaskContext, TaskError};
 use tokio::time::{Instant, sleep};
 
 use super::stage::{
-    ByHand, Manager, Outcome, build, config, end, forever, manager, occupy, on_every_runtime,
-    paused, pend_once, settle, since,
+    ByHand, Manager, Outcome, Valve, build, config, end, forever, manager, occupy,
+    on_every_runtime, paused, pend_once, settle, since,
 };
 use crate::support::{Fault, Kit, Log, Recorder, Res, assert_adds_up, assert_complete, gone};
 
@@ -227,21 +227,20 @@ fn a_kill_drops_what_runs_and_ends_what_waits() {
         let (manager, kit) = manager(1).await;
         let drops = Drops::default();
         let (valve, busy) = occupy(&manager, 1).await;
+        let shut = Valve::new();
         let awaited = |task: usize| {
-            let (manager, guard) = (manager.clone(), drops.guard());
+            let (manager, guard, shut) = (manager.clone(), drops.guard(), shut.clone());
             tokio::spawn(async move {
                 let _ = &guard;
                 match task {
                     0 => manager.queue_task(async |_, _| Ok(forever().await)).await,
-                    1 => manager.run_task(async |_, _| Ok(forever().await)).await,
+                    1 => manager.run_task(async |_, _| Ok(shut.pass().await)).await,
                     _ => manager.queue_task(async |_, _| Ok(())).await,
                 }
             })
         };
         let urgent = awaited(1);
-        while manager.stats().running_tasks < 2 {
-            tokio::task::yield_now().await; // on a temporary resource
-        }
+        shut.await_arrivals(1).await; // it has begun, on a temporary resource: it counts as running before that
         let running = awaited(0);
         let waiting = awaited(2);
         while manager.stats().queued_tasks < 2 {
