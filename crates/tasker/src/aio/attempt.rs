@@ -8,18 +8,40 @@ use super::guarded::{Discarded, Guarded};
 use super::work::AsyncWork;
 use crate::cancel::CancelToken;
 use crate::context::TaskContext;
-use crate::outcome::Panic;
+use crate::engine;
+use crate::outcome::{Outcome, Panic, TaskError};
 use crate::queue::job::Ran;
+use crate::worker::settle::{Gone, Settled, Went};
 
 /// What an attempt came to.
 pub(crate) enum Attempt<T, E> {
     Ended(Ran<E>, Option<T>),
+    /// It was aborted, before it began or in the middle, or came too late to begin.
+    Cut(Went),
+}
+
+impl<T, E> Attempt<T, E> {
     /// Its future was dropped, as a timeout or a kill has it.
-    Aborted,
-    /// It was aborted before it began.
-    NotBegun,
+    const ABORTED: Self = Self::Cut(Went::Dropped(Gone::Caller));
+    /// The same before it began.
+    pub(crate) const NOT_BEGUN: Self = Self::Cut(Went::NotBegun(Gone::Caller));
     /// Its `start_within` had passed before it was polled.
-    Late,
+    pub(crate) const LATE: Self = Self::Cut(Went::Late);
+}
+
+/// How a task ended, in its caller's words; `ran` is what its last attempt returned, if it returned.
+pub(crate) fn ending<E>(
+    manager: usize,
+    ran: Option<Ran<E>>,
+    settled: Settled,
+    attempts: u32,
+) -> Result<(), TaskError<E>> {
+    match (ran, settled) {
+        (Some(ran), settled) => engine::ending(manager, ran, settled, attempts),
+        (None, Settled::Ends(Outcome::TimedOut)) => Err(TaskError::TimedOut),
+        (None, Settled::Ends(Outcome::Expired)) => Err(TaskError::Expired),
+        (None, _) => Err(TaskError::Cancelled),
+    }
 }
 
 /// The progress of an attempt, as whoever drops its future has to know it.
@@ -47,7 +69,7 @@ pub(crate) async fn attempt<R, E, K: AsyncWork<R, E>>(
         Some(Ok(Ok(value))) => Attempt::Ended(Ran::Well, Some(value)),
         Some(Ok(Err(error))) => Attempt::Ended(Ran::Wrong(error), None),
         Some(Err(panic)) => Attempt::Ended(Ran::Panicked(panic), None),
-        None => Attempt::Aborted,
+        None => Attempt::ABORTED,
     }
 }
 

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Core;
-use super::attempt::{Attempt, Progress, attempt};
+use super::attempt::{Attempt, Progress, attempt, ending};
 use super::guarded::Discarded;
 use super::work::AsyncWork;
-use crate::cancel::Why;
 use crate::context::TaskContext;
-use crate::engine::ending;
 use crate::error::RejectReason;
 use crate::event::Event;
 use crate::metrics::TaskLifecycleTimestamps;
@@ -20,7 +18,7 @@ use crate::queue::job::Ticket;
 use crate::queue::{Abandoned, Attempted, Borrowed, Denial, Effects, Loan, Mode};
 use crate::sync::Mutex;
 use crate::task::{Settings, TaskId};
-use crate::worker::attempt::{discard_for, is_working_for, on_behalf};
+use crate::worker::attempt::{discard_for, is_working_for};
 use crate::worker::settle::{Case, Gone, Settled, Went};
 
 /// How a task ended, and its value if it went well.
@@ -202,11 +200,11 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
             unreachable!("an attempt follows upon its resource");
         };
         if loan.lease.token.is_aborted() {
-            return Attempt::NotBegun;
+            return Attempt::NOT_BEGUN;
         }
         let waited = self.started.saturating_duration_since(self.queued_at);
         if loan.attempt == 1 && self.settings.start_within.is_some_and(|limit| waited >= limit) {
-            return Attempt::Late;
+            return Attempt::LATE;
         }
         let (settings, core) = (&self.settings, self.core);
         if let Some(limit) = settings.timeout {
@@ -234,16 +232,13 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         self.progress = Progress::Waiting;
         let (id, attempts) = (self.id, loan.attempt);
         let finished = core.clock.now();
-        let begun = !matches!(attempt, Attempt::NotBegun | Attempt::Late);
         let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
         let (case, ran, value) = match attempt {
             Attempt::Ended(ran, value) => {
                 let case = core.case(&ran, &self.settings, again, attempts);
                 (case, Some(ran), value)
             }
-            Attempt::Aborted => (self.case_of(Went::Dropped(Gone::Caller)), None, None),
-            Attempt::NotBegun => (self.case_of(Went::NotBegun(Gone::Caller)), None, None),
-            Attempt::Late => (self.case_of(Went::NotBegun(Gone::Late)), None, None),
+            Attempt::Cut(went) => (self.case_of(went), None, None),
         };
         let delay = core.retry_delay(case);
         let unhealthy = matches!(case.went, Went::Wrong { healthy: false });
@@ -267,14 +262,9 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
             });
             return None;
         }
-        let ending = match (ran, returned.settled) {
-            (Some(ran), settled) => ending(core.identity(), ran, settled, attempts),
-            (None, Settled::Ends(Outcome::TimedOut)) => Err(TaskError::TimedOut),
-            (None, Settled::Ends(Outcome::Expired)) => Err(TaskError::Expired),
-            (None, _) => Err(TaskError::Cancelled),
-        };
+        let ending = ending(core.identity(), ran, returned.settled, attempts);
         let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
-        self.tell_end(outcome, if begun { Some(times) } else { self.last });
+        self.tell_end(outcome, if case.went.has_begun() { Some(times) } else { self.last });
         Some((ending, value))
     }
 
@@ -285,7 +275,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
     /// The claim's future is gone.
     fn abandon(&self, key: u32) {
         let outcome = match self.gone {
-            Gone::Caller | Gone::Late => Outcome::Cancelled,
+            Gone::Caller => Outcome::Cancelled,
             Gone::Runtime => Outcome::Killed,
         };
         let mut fx = Effects::new();
@@ -315,12 +305,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let (went, times) = match self.progress {
             Progress::Waiting => (Went::NotBegun(self.gone), self.last),
             Progress::Running => {
-                // What the task has started elsewhere may listen.
-                let token = &loan.lease.token;
-                let told = on_behalf(core.identity(), || token.cancel_because(Why::Cancelled));
-                if let Err(panic) = told {
-                    core.reporter.panicked("a waker", panic);
-                }
+                core.cancel_dropped(&loan.lease.token);
                 let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
                 (Went::Dropped(self.gone), Some(times))
             }

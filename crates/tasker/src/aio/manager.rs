@@ -245,7 +245,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
 
     /// Runs a task now, ahead of every lane: with a pooled resource, else an idle worker's, else one that is
     /// made for it and destroyed afterwards, in the background. It has one attempt. Use it for what is urgent
-    /// and short; it does not respect the cap on workers.
+    /// and short; it does not respect the cap on workers. [`AsyncTask::run_now`] is the same with options.
     ///
     /// ```
     /// use tasker::{AsyncConfig, AsyncTaskManager};
@@ -279,10 +279,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     {
         let core = self.core();
         let work = Discarded::new(core.identity(), RunsOnce(Some(task)));
-        async move {
-            tokio::task::consume_budget().await;
-            run_now(core, Settings::default(), work).await
-        }
+        async move { run_now(core, Settings::default(), work).await }
     }
 
     /// Stops gracefully: refuses new tasks, runs everything accepted (retries that wait for their time at

@@ -15,10 +15,11 @@ use super::Core;
 use super::guarded::Guarded;
 use super::hooks::Hooks;
 use super::worker::Worker;
+use crate::cancel::{CancelToken, Why};
 use crate::engine::{Engine, Staff};
 use crate::queue::{Effects, Errand};
 use crate::sync::{AtomicU64, Ordering};
-use crate::worker::attempt::contain;
+use crate::worker::attempt::{contain, on_behalf};
 
 /// The runtime, and the hooks that are called in it.
 pub(crate) struct Slots<R, E> {
@@ -70,6 +71,13 @@ impl<R: Send + 'static, E: Send + 'static> Engine<R, E, Slots<R, E>> {
     pub(crate) fn strand(self: &Arc<Self>) {
         self.staff.stranded.store(1, Ordering::Release);
         let _ = self.begin_kill(); // refused where it is over or killed already
+    }
+
+    /// The future of an attempt was dropped: what its task has started elsewhere may listen.
+    pub(crate) fn cancel_dropped(&self, token: &CancelToken) {
+        if let Err(panic) = on_behalf(self.identity(), || token.cancel_because(Why::Cancelled)) {
+            self.reporter.panicked("a waker", panic);
+        }
     }
 
     /// Waits until a shutdown is over, whoever began it.

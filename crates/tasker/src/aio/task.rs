@@ -12,6 +12,7 @@ use super::Core;
 use super::guarded::Discarded;
 use super::hold::{Admitted, Hold, LastWord, admit};
 use super::slots::Roll;
+use super::visit::run_now;
 use super::work::AsyncWork;
 use crate::completion::Completion;
 use crate::detached::Cancels;
@@ -26,7 +27,8 @@ use crate::worker::attempt::{discard_for, on_behalf};
 
 /// An async task on its way in: made by [`AsyncTaskManager::task`](super::AsyncTaskManager::task) or
 /// [`task_once`](super::AsyncTaskManager::task_once). It does nothing until it is awaited, or one of
-/// [`submit`](Self::submit), [`try_submit`](Self::try_submit) and [`on_complete`](Self::on_complete) is called.
+/// [`submit`](Self::submit), [`try_submit`](Self::try_submit) and [`on_complete`](Self::on_complete) is called;
+/// [`run_now`](Self::run_now) is awaited, too.
 ///
 /// Awaited, it runs inside the future that awaits it: nothing is spawned, the closure may borrow, and
 /// dropping the future cancels the task. Submitted, it is spawned in the manager's runtime and must be
@@ -253,13 +255,39 @@ where
     }
 }
 
+impl<Fut: Future, K> AsyncTask<Fut, K> {
+    /// The task as a future that runs it now, ahead of every lane, as
+    /// [`run_task`](super::AsyncTaskManager::run_task) does, with the options given: [`timeout`](Self::timeout),
+    /// [`start_within`](Self::start_within) and [`name`](Self::name). It has one attempt, whatever
+    /// `max_retries` says, and no lane.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{AsyncConfig, AsyncTaskManager};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AsyncConfig::<u32, String>::new(|| async { Ok(3) }).worker_count(1);
+    /// let manager = AsyncTaskManager::new(config).await?;
+    /// let ping = manager.task_once(async |_, number| Ok(*number)).timeout(Duration::from_secs(1));
+    /// assert_eq!(ping.run_now().await?, 3);
+    /// # manager.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run_now(self) -> Fut {
+        self.entrance.set(self.settings, true);
+        self.future
+    }
+}
+
 impl<Fut: Future, K> IntoFuture for AsyncTask<Fut, K> {
     type Output = Fut::Output;
     type IntoFuture = Fut;
 
     /// The task as a future that does all of it, to be awaited. It is accepted when it is first polled.
     fn into_future(self) -> Fut {
-        self.entrance.set(self.settings);
+        self.entrance.set(self.settings, false);
         self.future
     }
 }
@@ -272,8 +300,8 @@ impl<Fut, K> fmt::Debug for AsyncTask<Fut, K> {
 
 /// A task's future and its builder meet here: the one learns what the other was told.
 pub(crate) trait Entrance: Send + Sync {
-    /// What the future is to be run with.
-    fn set(&self, settings: Settings);
+    /// What the future is to be run with; ahead of every lane if it is urgent.
+    fn set(&self, settings: Settings, urgent: bool);
     /// Lets the task in before its future is polled.
     fn admit(&self, settings: Settings, mode: Mode) -> Result<Arc<Ticket>, Refused>;
     fn roll(&self) -> &Arc<Roll>;
@@ -302,6 +330,7 @@ pub(crate) struct Entry<R: Send + 'static, E: Send + 'static> {
 enum Start<R> {
     Unset,
     Set(Settings),
+    Urgent(Settings),
     Admitted(Settings, Admitted<R>),
 }
 
@@ -328,6 +357,7 @@ impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
             let entry = &mine.0;
             match entry.take() {
                 Start::Set(settings) => Hold::run_awaited(&entry.core, settings, work).await,
+                Start::Urgent(settings) => run_now(&entry.core, settings, work).await,
                 Start::Admitted(settings, admitted) => {
                     entry.hold(settings, admitted).run(work, true).await
                 }
@@ -358,8 +388,9 @@ impl<R: Send + 'static, E: Send + 'static> Drop for Mine<R, E> {
 }
 
 impl<R: Send + 'static, E: Send + 'static> Entrance for Entry<R, E> {
-    fn set(&self, settings: Settings) {
-        *self.start.lock() = Start::Set(settings);
+    fn set(&self, settings: Settings, urgent: bool) {
+        let start = if urgent { Start::Urgent(settings) } else { Start::Set(settings) };
+        *self.start.lock() = start;
     }
 
     fn admit(&self, settings: Settings, mode: Mode) -> Result<Arc<Ticket>, Refused> {

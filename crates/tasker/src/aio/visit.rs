@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Core;
-use super::attempt::{Attempt, Progress, attempt};
+use super::attempt::{Attempt, Progress, attempt, ending};
 use super::guarded::Discarded;
 use super::hold::{Admitted, Held, Hold};
 use super::hooks::Unmade;
 use super::work::AsyncWork;
 use crate::cancel::Why;
 use crate::context::TaskContext;
-use crate::engine::ending;
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
@@ -19,8 +18,7 @@ use crate::queue::{Effects, Guest, Welcome};
 use crate::resource::lending::{Lease, Pooled};
 use crate::resource::slot::Failure;
 use crate::task::{Settings, TaskId};
-use crate::worker::attempt::on_behalf;
-use crate::worker::settle::{Gone, Settled, Verdict, Went, settle};
+use crate::worker::settle::{Case, Gone, Verdict, Went, settle};
 
 /// Runs a task ahead of every lane. It has one attempt.
 pub(crate) async fn run_now<R: Send + 'static, E: Send + 'static, K: AsyncWork<R, E>>(
@@ -28,6 +26,8 @@ pub(crate) async fn run_now<R: Send + 'static, E: Send + 'static, K: AsyncWork<R
     settings: Settings,
     work: Discarded<K>,
 ) -> Result<K::Output, TaskError<E>> {
+    // As for a task that is awaited in its lane.
+    tokio::task::consume_budget().await;
     let queued_at = core.clock.now();
     let sequence = core.reporter.reserve_sequence();
     let mut fx = Effects::new();
@@ -93,12 +93,12 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
         if check {
             self.find_sound().await;
         }
-        if matches!(self.used, Used::Nothing) {
+        let made = matches!(self.used, Used::Nothing);
+        if made {
             self.make().await?;
         }
-        let waited = self.started.saturating_duration_since(self.queued_at);
-        if self.settings.start_within.is_some_and(|limit| waited >= limit) {
-            return Err(self.leave(TaskError::Expired, None));
+        if made || check {
+            self.start()?; // the time of what came from the pool as it is began when it was taken
         }
         let attempt = self.attempt(&mut work).await;
         let (ending, value) = self.settle(attempt);
@@ -142,20 +142,22 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             Ok((resource, _)) => {
                 let guest = self.guest.as_ref().expect("a guest leaves at the end");
                 self.used = Used::Temporary(Lease::new(resource, guest.token.clone()));
-                let mut fx = Effects::new();
-                let may_start =
-                    self.core.queue.guest_starts(guest, &self.settings, self.started, &mut fx);
-                self.core.perform(fx);
-                if may_start {
-                    return Ok(());
-                }
-                TaskError::Killed
+                return Ok(());
             }
             Err(Unmade::Killed) => TaskError::Killed,
             Err(Unmade::Failed(Failure::Error(error))) => TaskError::CreateFailed(error),
             Err(Unmade::Failed(Failure::Panicked(panic))) => TaskError::Panicked(panic),
         };
-        Err(self.leave(error, None))
+        Err(self.leave(error))
+    }
+
+    /// The resource is ready: the task's time begins, unless it is too late.
+    fn start(&mut self) -> Result<(), TaskError<E>> {
+        let guest = self.guest.as_ref().expect("a guest leaves at the end");
+        match self.core.too_late(guest, &self.settings, self.queued_at, self.started) {
+            None => Ok(()),
+            Some(error) => Err(self.leave(error)),
+        }
     }
 
     async fn attempt<K: AsyncWork<R, E>>(
@@ -169,7 +171,7 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             Used::Nothing => unreachable!("an attempt follows upon its resource"),
         };
         if lease.token.is_aborted() {
-            return Attempt::NotBegun;
+            return Attempt::NOT_BEGUN;
         }
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: 1 });
@@ -184,21 +186,12 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             Attempt::Ended(ran, value) => {
                 (core.case(&ran, &self.settings, false, 1), Some(ran), value)
             }
-            Attempt::Aborted => {
-                (core.case_of(Went::Dropped(Gone::Caller), &self.settings, false, 1), None, None)
-            }
-            Attempt::NotBegun | Attempt::Late => {
-                (core.case_of(Went::NotBegun(Gone::Caller), &self.settings, false, 1), None, None)
-            }
+            Attempt::Cut(went) => (core.case_of(went, &self.settings, false, 1), None, None),
         };
-        let begun = !matches!(case.went, Went::NotBegun(_));
+        let begun = case.went.has_begun();
         let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
-        let verdict = settle(crate::worker::settle::Case { cancelled: self.why(), ..case });
-        let ending = match (ran, verdict.task) {
-            (Some(ran), settled) => ending(core.identity(), ran, settled, 1),
-            (None, Settled::Ends(Outcome::TimedOut)) => Err(TaskError::TimedOut),
-            (None, _) => Err(TaskError::Cancelled),
-        };
+        let verdict = settle(Case { cancelled: self.why(), ..case });
+        let ending = ending(core.identity(), ran, verdict.task, 1);
         let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
         self.depart(outcome, Some(verdict), finished, begun.then_some(times));
         (ending, value)
@@ -211,12 +204,8 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
     }
 
     /// Ends the task without an attempt.
-    fn leave(
-        &mut self,
-        error: TaskError<E>,
-        times: Option<TaskLifecycleTimestamps>,
-    ) -> TaskError<E> {
-        self.depart(error.outcome(), None, self.core.clock.now(), times);
+    fn leave(&mut self, error: TaskError<E>) -> TaskError<E> {
+        self.depart(error.outcome(), None, self.core.clock.now(), None);
         error
     }
 
@@ -242,8 +231,13 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
             }
             Used::Temporary(lease) => {
                 // Not here: whoever awaits the task may drop it, and `on_destroy` has to end.
-                let reason = condemned.unwrap_or(DestroyReason::Idle);
-                engine.queue.guest_ended(&guest, outcome);
+                let reason = condemned.unwrap_or(match outcome {
+                    Outcome::Killed => DestroyReason::Shutdown,
+                    _ => DestroyReason::Idle,
+                });
+                let mut fx = Effects::new();
+                engine.queue.guest_ended(&guest, outcome, &mut fx);
+                engine.perform(fx);
                 let roll = Arc::clone(&engine.staff.roll);
                 let leaving = Some((guest, lease, reason, outcome));
                 roll.spawn(Departure { engine, leaving }.run());
@@ -261,12 +255,7 @@ impl<R: Send + 'static, E: Send + 'static> Drop for Visit<'_, R, E> {
         let (verdict, times) = match self.progress {
             Progress::Waiting => (None, None),
             Progress::Running => {
-                // What the task has started elsewhere may listen.
-                let token = &guest.token;
-                let told = on_behalf(core.identity(), || token.cancel_because(Why::Cancelled));
-                if let Err(panic) = told {
-                    core.reporter.panicked("a waker", panic);
-                }
+                core.cancel_dropped(&guest.token);
                 let case = core.case_of(Went::Dropped(Gone::Caller), &self.settings, false, 1);
                 let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, now);
                 (Some(settle(case)), Some(times))

@@ -225,19 +225,29 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         }
         pooled.suspect = false;
         let started = self.clock.now();
-        let late = settings
-            .start_within
-            .is_some_and(|limit| started.saturating_duration_since(queued_at) >= limit);
-        if late {
-            let (id, name) = (guest.id, settings.name());
-            let error = TaskError::Expired;
-            let mut fx = Effects::new();
-            self.queue.farewell(guest, error.outcome(), Some((pooled, None)), started, &mut fx);
-            self.perform(fx);
-            self.tell_end(id, name, error.outcome(), None);
-            return Err(error);
+        match self.too_late(&guest, settings, queued_at, started) {
+            None => {
+                let used = Used::Pooled(pooled);
+                self.run_as_guest(work, settings, guest, used, queued_at, started)
+            }
+            Some(error) => Err(self.see_off(guest, settings, error, Some((pooled, None)))),
         }
-        self.run_as_guest(work, settings, guest, Used::Pooled(pooled), queued_at, started)
+    }
+
+    /// Ends a guest's task that did not start.
+    fn see_off(
+        self: &Arc<Self>,
+        guest: Guest,
+        settings: &Settings,
+        error: TaskError<E>,
+        back: Option<(Pooled<R>, Option<DestroyReason>)>,
+    ) -> TaskError<E> {
+        let id = guest.id;
+        let mut fx = Effects::new();
+        self.queue.farewell(guest, error.outcome(), back, self.clock.now(), &mut fx);
+        self.perform(fx);
+        self.tell_end(id, settings.name(), error.outcome(), None);
+        error
     }
 
     fn run_on_temporary<K: Work<R, E>>(
@@ -252,30 +262,21 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let error = match created {
             Ok((resource, _)) => {
                 let lease = Lease::new(resource, guest.token.clone());
-                let mut fx = Effects::new();
-                let may_start = self.queue.guest_starts(&guest, settings, started, &mut fx);
-                self.perform(fx);
-                let late = settings
-                    .start_within
-                    .is_some_and(|limit| started.saturating_duration_since(queued_at) >= limit);
-                if may_start && !late {
+                let Some(error) = self.too_late(&guest, settings, queued_at, started) else {
                     let used = Used::Temporary(lease);
                     return self.run_as_guest(work, settings, guest, used, queued_at, started);
-                }
-                let reason = if may_start { DestroyReason::Idle } else { DestroyReason::Shutdown };
+                };
+                let reason = match error {
+                    TaskError::Killed => DestroyReason::Shutdown,
+                    _ => DestroyReason::Idle,
+                };
                 self.destroy(*lease.resource, Owner::Temporary, reason);
-                if may_start { TaskError::Expired } else { TaskError::Killed }
+                error
             }
             Err(Failure::Error(error)) => TaskError::CreateFailed(error),
             Err(Failure::Panicked(panic)) => TaskError::Panicked(panic),
         };
-        let id = guest.id;
-        let mut fx = Effects::new();
-        self.queue.farewell(guest, error.outcome(), None, self.clock.now(), &mut fx);
-        self.perform(fx);
-        let name = settings.name();
-        self.tell_end(id, name, error.outcome(), None);
-        Err(error)
+        Err(self.see_off(guest, settings, error, None))
     }
 
     fn run_as_guest<K: Work<R, E>>(

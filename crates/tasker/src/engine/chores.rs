@@ -1,15 +1,17 @@
 //! What workers, the steward and the timekeeper do between their waiting, whether they are threads or tasks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Engine, Staff};
 use crate::autoscale::ScalingPolicy;
 use crate::event::Event;
-use crate::queue::{AfterFailure, Effects, Timetable};
+use crate::outcome::TaskError;
+use crate::queue::{AfterFailure, Effects, Guest, Timetable};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::retry::backoff::Backoff;
+use crate::task::Settings;
 use crate::worker::attempt::discard_for;
 
 /// What a worker does that got no resource.
@@ -83,6 +85,25 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         let mut fx = Effects::new();
         self.queue.steward_left(self.clock.now(), &mut fx);
         self.perform(fx);
+    }
+
+    /// Why a guest's task does not start although its resource is ready, if it does not.
+    pub(crate) fn too_late(
+        self: &Arc<Self>,
+        guest: &Guest,
+        settings: &Settings,
+        queued_at: Instant,
+        started: Instant,
+    ) -> Option<TaskError<E>> {
+        let mut fx = Effects::new();
+        let may_start = self.queue.guest_starts(guest, settings, started, &mut fx);
+        self.perform(fx);
+        let waited = started.saturating_duration_since(queued_at);
+        match settings.start_within.is_some_and(|limit| waited >= limit) {
+            _ if !may_start => Some(TaskError::Killed),
+            true => Some(TaskError::Expired),
+            false => None,
+        }
     }
 
     /// Does what is due, on behalf of the timekeeper. What it has to wait for, or `None` if it has to look again

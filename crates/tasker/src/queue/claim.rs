@@ -16,7 +16,7 @@ use crate::resource::lending::Lease;
 use crate::shutdown::Phase;
 use crate::sync::{Waiter, park, park_timeout};
 use crate::task::{Name, Priority, Settings, TaskId};
-use crate::worker::settle::{Case, Settled, Verdict, Went, settle};
+use crate::worker::settle::{Case, Settled, Verdict, settle};
 
 /// A resource in the hands of a caller.
 pub(crate) struct Loan<R> {
@@ -313,7 +313,7 @@ impl<R, E> State<R, E> {
     ) -> Verdict {
         let seat = &mut self.seats[seat];
         let running = &mut seat.running;
-        if matches!(case.went, Went::NotBegun(_)) {
+        if !case.went.has_begun() {
             seat.life.unused();
         } else if self.may_scale
             && let Some(started) = running.started

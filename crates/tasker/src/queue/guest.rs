@@ -106,8 +106,10 @@ impl<R, E> Queue<R, E> {
         let guest = Guest { key, id, token };
         match pooled {
             Some(mut pooled) => {
-                state.time_guest(key, settings, now, fx);
                 let check = state.must_check(&pooled, now);
+                if !check {
+                    state.time_guest(key, settings, now, fx); // else when it has been found sound
+                }
                 pooled.life.used();
                 Welcome::Pooled { guest, pooled, check }
             }
@@ -150,7 +152,7 @@ impl<R, E> Queue<R, E> {
         })
     }
 
-    /// A guest's temporary resource is ready: whether the task may still start.
+    /// A guest's resource is ready, made for it or found sound: whether the task may still start. Its time begins.
     pub(crate) fn guest_starts(
         &self,
         guest: &Guest,
@@ -175,7 +177,7 @@ impl<R, E> Queue<R, E> {
     /// A guest's task has ended, and its temporary resource is still to be destroyed: the guest stays until it says
     /// farewell, and the task is over.
     #[cfg(feature = "tokio")]
-    pub(crate) fn guest_ended(&self, guest: &Guest, outcome: Outcome) {
+    pub(crate) fn guest_ended(&self, guest: &Guest, outcome: Outcome, fx: &mut Effects<R, E>) {
         let mut state = self.lock();
         let state = &mut *state;
         if let Some(running) = state.guests.get_mut(guest.key)
@@ -185,6 +187,7 @@ impl<R, E> Queue<R, E> {
             if let Some(timeout) = running.timeout.take() {
                 state.agenda.remove(timeout);
             }
+            state.dismiss_if_drained(fx); // nobody else need wait for the destruction
         }
     }
 
@@ -387,9 +390,6 @@ impl<R, E> super::State<R, E> {
         let at = settings.timeout.and_then(|limit| now.checked_add(limit));
         let timeout = at.map(|at| self.appoint(at, Due::GuestTimeout(key), fx));
         if let Some(running) = self.guests.get_mut(key) {
-            if let Some(before) = running.timeout.take() {
-                self.agenda.remove(before); // of a pooled resource that was not sound
-            }
             running.timeout = timeout;
             running.started = Some(now);
         }

@@ -18,6 +18,16 @@ pub(crate) enum Went {
     Dropped(Gone),
     /// Its future was dropped before it began; the resource is untouched.
     NotBegun(Gone),
+    /// Its future was polled too late for it to begin.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "threads do not dawdle"))]
+    Late,
+}
+
+impl Went {
+    /// Whether the resource was used at all.
+    pub(crate) fn has_begun(self) -> bool {
+        !matches!(self, Self::NotBegun(_) | Self::Late)
+    }
 }
 
 /// Who let go of a future, where nobody had told it to stop.
@@ -28,9 +38,6 @@ pub(crate) enum Gone {
     Caller,
     /// Its runtime, or a manager that was killed.
     Runtime,
-    /// Nobody: it was polled too late to begin.
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "as above"))]
-    Late,
 }
 
 /// What is known of an attempt when it has returned.
@@ -79,9 +86,9 @@ pub(crate) fn settle(case: Case) -> Verdict {
         Went::Panicked => Some(DestroyReason::Panicked),
         Went::Dropped(_) if case.validates => None,
         Went::Dropped(_) => Some(DestroyReason::Interrupted),
-        Went::NotBegun(_) => None,
+        Went::NotBegun(_) | Went::Late => None,
     };
-    let begun = !matches!(case.went, Went::NotBegun(_));
+    let begun = case.went.has_begun();
     let cut_off = case.cancelled.is_some() || matches!(case.went, Went::Dropped(_));
     let task = match (case.went, case.cancelled) {
         (Went::Well, _) => Settled::Ends(Outcome::Completed),
@@ -89,7 +96,7 @@ pub(crate) fn settle(case: Case) -> Verdict {
         (Went::Dropped(Gone::Runtime) | Went::NotBegun(Gone::Runtime), _) => {
             Settled::Ends(Outcome::Killed)
         }
-        (Went::NotBegun(Gone::Late), _) => Settled::Ends(Outcome::Expired),
+        (Went::Late, _) => Settled::Ends(Outcome::Expired),
         (Went::Wrong { .. } | Went::Dropped(_) | Went::NotBegun(_), Some(Why::TimedOut)) => {
             Settled::Ends(Outcome::TimedOut)
         }
@@ -172,7 +179,7 @@ mod tests {
             (unused, None, false, Cancelled, false, false),
             (unused, late, true, TimedOut, false, false),
             (lost, None, true, Killed, false, false),
-            (Went::NotBegun(Gone::Late), None, true, Outcome::Expired, false, false),
+            (Went::Late, None, true, Outcome::Expired, false, false),
         ];
         for (went, cancelled, validates, outcome, condemned, suspect) in table {
             let case = Case { went, cancelled, validates, ..CASE };

@@ -621,3 +621,32 @@ fn a_validation_may_call_its_manager() {
         assert_complete(&manager.stop().unwrap());
     });
 }
+
+// Promise 17, small print of `run_now`: a pooled resource that has to be validated takes as long as that takes. Then
+// the task may be too late; if it is not, its time begins.
+#[test]
+fn the_time_of_a_validation_is_not_an_urgent_tasks() {
+    for kind in Manager::POOLED {
+        let (kit, clock) = (Kit::new(), ManualClock::new());
+        let slow = clock.clone();
+        let config = kit.config(1).resource_pool_size(1).validate_after(IDLE).validate(move |_| {
+            slow.advance(3 * SECOND);
+            true
+        });
+        let manager = kind.build(config.clock(clock.clone()));
+        let busy = Busy::with(&manager, 1);
+        clock.advance(IDLE);
+        let moved = clock.clone();
+        let task = manager.task(move |cx, _| Ok((cx.deadline(), moved.now(), cx.is_cancelled())));
+        let (deadline, now, cancelled) = task.timeout(2 * SECOND).run_now().unwrap();
+        assert_eq!((deadline, cancelled), (Some(now + 2 * SECOND), false));
+
+        clock.advance(IDLE);
+        let late = manager.task(|_, _| -> Result<(), Fault> { panic!("it is too late") });
+        let outcome = late.start_within(2 * SECOND).run_now();
+        assert!(matches!(outcome, Err(TaskError::Expired)), "{outcome:?}");
+        busy.release();
+        assert_complete(&manager.stop().unwrap());
+        kit.assert_all_destroyed_once();
+    }
+}

@@ -16,3 +16,4 @@ mod paused_time; // all of a manager's time is its runtime's
 mod random; // random programs on both kinds of runtime
 mod runtimes; // every kind of runtime, and one that goes away
 mod timeouts_and_kills; // 11, 17: what is dropped from outside, and what decides itself
+mod urgent; // 6, 17: `run_now`, ahead of every lane, with options
