@@ -24,6 +24,8 @@ pub struct TaskContext {
     priority: Priority,
     deadline: Option<Instant>,
     pub(crate) token: CancelToken,
+    /// Of the worker whose resource the attempt uses, if it is a worker's.
+    pub(crate) seat: Option<usize>,
 }
 
 impl TaskContext {
@@ -42,7 +44,13 @@ impl TaskContext {
             priority: settings.priority,
             deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
             token,
+            seat: None,
         }
+    }
+
+    /// Of an attempt on the resource of the worker of `seat`.
+    pub(crate) fn on(self, seat: usize) -> Self {
+        Self { seat: Some(seat), ..self }
     }
 
     /// The task's number.

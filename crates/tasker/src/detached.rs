@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::completion::Completion;
 use crate::context::TaskContext;
 use crate::outcome::TaskError;
+use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::{Ran, Runnable, Ticket};
 use crate::sync::Mutex;
 use crate::task::Work;
@@ -45,10 +46,6 @@ impl<R, E, K: Work<R, E>, S> Detached<R, E, K, S> {
         Self { ticket, manager, stage: Mutex::new(Stage::Ready(work)), sink, types: PhantomData }
     }
 
-    pub(crate) fn ticket(&self) -> &Ticket {
-        &self.ticket
-    }
-
     /// Takes the closure back out of a task that was refused.
     pub(crate) fn take_back(&self) -> Option<K> {
         match self.change(Stage::Delivered) {
@@ -59,6 +56,17 @@ impl<R, E, K: Work<R, E>, S> Detached<R, E, K, S> {
 
     fn change(&self, stage: Stage<K, K::Output>) -> Stage<K, K::Output> {
         std::mem::replace(&mut *self.stage.lock(), stage)
+    }
+}
+
+impl<R, E, K, S> Ticketed for Detached<R, E, K, S>
+where
+    K: Work<R, E> + Send,
+    K::Output: Send,
+    S: Send + Sync,
+{
+    fn ticket(&self) -> &Ticket {
+        &self.ticket
     }
 }
 
@@ -112,15 +120,10 @@ where
     }
 }
 
-/// Stops a task from outside.
-pub(crate) trait Cancels: Send + Sync {
-    fn cancel(&self, ticket: &Ticket);
-}
-
 /// Keeps the outcome for a handle.
 pub(crate) struct Answer<T, E> {
     pub(crate) completion: Completion<Result<T, TaskError<E>>>,
-    pub(crate) manager: Arc<dyn Cancels>,
+    pub(crate) manager: Arc<dyn Supervisor>,
 }
 
 impl<T: Send, E: Send> Sink<T, E> for Answer<T, E> {

@@ -4,13 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crate::completion::Completion;
 use crate::detached::{Answer, Detached};
 use crate::outcome::TaskError;
-use crate::queue::job::{Place, Ticket};
+use crate::queue::awaited::{Awaited, Supervisor, Ticketed};
+use crate::queue::job::Place;
+use crate::sync::{Thread, Waiter, park};
 use crate::task::{TaskId, Work};
 
 /// Waits for one submitted task, from a thread or from async code. Dropping it detaches: the task runs
@@ -35,6 +37,8 @@ use crate::task::{TaskId, Work};
 #[must_use = "dropping a handle detaches its task; to do so on purpose, `drop` it"]
 pub struct TaskHandle<T, E> {
     cell: Arc<dyn Answering<T, E>>,
+    /// It is awaited in the middle of a task of the same manager.
+    blocked: Option<u32>,
 }
 
 /// How far a task is.
@@ -53,10 +57,9 @@ pub enum TaskStatus {
 }
 
 /// What a handle needs of its task.
-pub(crate) trait Answering<T, E>: Send + Sync {
-    fn ticket(&self) -> &Ticket;
+pub(crate) trait Answering<T, E>: Ticketed {
     fn completion(&self) -> &Completion<Result<T, TaskError<E>>>;
-    fn cancel(&self);
+    fn manager(&self) -> &Arc<dyn Supervisor>;
 }
 
 impl<R, E, K> Answering<K::Output, E> for Detached<R, E, K, Answer<K::Output, E>>
@@ -65,22 +68,18 @@ where
     K::Output: Send,
     E: Send,
 {
-    fn ticket(&self) -> &Ticket {
-        self.ticket()
-    }
-
     fn completion(&self) -> &Completion<Result<K::Output, TaskError<E>>> {
         &self.sink.completion
     }
 
-    fn cancel(&self) {
-        self.sink.manager.cancel(self.ticket());
+    fn manager(&self) -> &Arc<dyn Supervisor> {
+        &self.sink.manager
     }
 }
 
 impl<T, E> TaskHandle<T, E> {
     pub(crate) fn new(cell: Arc<dyn Answering<T, E>>) -> Self {
-        Self { cell }
+        Self { cell, blocked: None }
     }
 
     /// The task's number.
@@ -141,20 +140,51 @@ impl<T, E> TaskHandle<T, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn cancel(&self) {
-        self.cell.cancel();
+        self.cell.manager().cancel(self.cell.ticket());
     }
 
     /// Blocks until the task has ended.
     ///
     /// # Errors
     ///
-    /// How the task ended, if not with `Ok`.
+    /// How the task ended, if not with `Ok`. Inside a task of the same manager also
+    /// [`TaskError::WouldDeadlock`], if every worker is held up by such waiting and none can be added: the task
+    /// stays where it is, without a handle. With [`wait_timeout`](Self::wait_timeout) that does not happen.
     ///
     /// # Panics
     ///
     /// If the outcome was already taken by polling the handle.
     pub fn wait(self) -> Result<T, TaskError<E>> {
-        self.cell.completion().wait()
+        let completion = self.cell.completion();
+        let seats = self.cell.manager().seats();
+        if seats.is_empty() || completion.is_complete() {
+            return completion.wait();
+        }
+        self.wait_inside(seats)
+    }
+
+    /// Waits in the middle of tasks of the same manager.
+    fn wait_inside(self, seats: Vec<usize>) -> Result<T, TaskError<E>> {
+        let (completion, manager) = (self.cell.completion(), self.cell.manager());
+        let waker = Waker::from(Arc::new(Unpark(Thread::current())));
+        let task = Arc::clone(&self.cell) as Arc<dyn Ticketed>;
+        let key = manager.block(seats, Awaited::Outcome(task, Some(Waiter::me())));
+        let mut parks = false;
+        let outcome = loop {
+            if let Poll::Ready(outcome) = completion.poll(&waker) {
+                break outcome;
+            }
+            if manager.is_refused(key, Waiter::me()) {
+                break Err(TaskError::WouldDeadlock);
+            }
+            // Not before the second look: the first may have dropped somebody's waker, whose code can use up
+            // this thread's wake-up.
+            if std::mem::replace(&mut parks, true) {
+                park();
+            }
+        };
+        manager.unblock(key);
+        outcome
     }
 
     /// Blocks until the task has ended or `limit` has passed.
@@ -208,8 +238,58 @@ impl<T, E> TaskHandle<T, E> {
 impl<T, E> Future for TaskHandle<T, E> {
     type Output = Result<T, TaskError<E>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.cell.completion().poll(cx.waker())
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.cell.completion().poll(cx.waker());
+        if polled.is_ready() {
+            self.unblock();
+            return polled;
+        }
+        if !self.cell.manager().is_held_up_by_awaiting() {
+            return Poll::Pending;
+        }
+        let seats = self.cell.manager().seats();
+        if seats.is_empty() {
+            self.unblock(); // it is polled elsewhere now
+            return Poll::Pending;
+        }
+        let key = match self.blocked {
+            Some(key) => key,
+            None => {
+                let task = Arc::clone(&self.cell) as Arc<dyn Ticketed>;
+                let key = self.cell.manager().block(seats, Awaited::Outcome(task, None));
+                *self.blocked.insert(key)
+            }
+        };
+        match self.cell.manager().is_refused(key, Waiter::Waker(cx.waker().clone())) {
+            true => {
+                self.unblock();
+                Poll::Ready(Err(TaskError::WouldDeadlock))
+            }
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl<T, E> TaskHandle<T, E> {
+    fn unblock(&mut self) {
+        if let Some(key) = self.blocked.take() {
+            self.cell.manager().unblock(key);
+        }
+    }
+}
+
+impl<T, E> Drop for TaskHandle<T, E> {
+    fn drop(&mut self) {
+        self.unblock();
+    }
+}
+
+/// Wakes a thread as a waker does.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use crate::completion::Completion;
 use crate::context::TaskContext;
-use crate::detached::{Answer, Callback, Cancels, Detached, Sink};
+use crate::detached::{Answer, Callback, Detached, Sink};
 use crate::engine::{Engine, Unaccepted};
 use crate::error::{RejectReason, Rejected};
 use crate::handle::TaskHandle;
 use crate::logger::Level;
 use crate::outcome::TaskError;
 use crate::queue::Mode;
+use crate::queue::awaited::{Awaited, Supervisor, Ticketed};
 use crate::queue::job::Ticket;
 use crate::task::{Priority, Repeatable, Settings, Work};
 use crate::worker::attempt::discard;
-use crate::worker::scoped::scoped;
+use crate::worker::scoped::{Scoped, scoped};
 
 /// A task on its way in: made by [`TaskManager::task`](crate::TaskManager::task) or
 /// [`task_once`](crate::TaskManager::task_once). It does nothing until one of its endings is called:
@@ -263,7 +264,7 @@ impl<R: 'static, E: Send + 'static, K: Work<R, E>> Task<'_, R, E, K> {
         K::Output: Send,
     {
         let Self { engine, work, settings } = self;
-        let manager = Arc::clone(engine) as Arc<dyn Cancels>;
+        let manager = Arc::clone(engine) as Arc<dyn Supervisor>;
         detached(engine, work, settings, Answer { completion: Completion::new(), manager })
     }
 }
@@ -301,11 +302,11 @@ where
         work.attempt(cx, resource).map(|result| value = Some(result))
     });
     let ended = scoped(task, may_run_again, |scoped| {
-        let manager = Arc::clone(engine) as Arc<dyn Cancels>;
+        let manager = Arc::clone(engine) as Arc<dyn Supervisor>;
         let answer = Answer { completion: Completion::new(), manager };
         let cell = detached(engine, scoped, settings.clone(), answer);
         match engine.submit(&cell, mode) {
-            Ok(()) => Some(cell.sink.completion.wait()),
+            Ok(()) => Some(wait_for(engine, &cell)),
             Err(Unaccepted { job, reason }) => {
                 job.release();
                 reason.map(|reason| Err(reason.into()))
@@ -313,6 +314,22 @@ where
         }
     })?;
     Some(ended.map(|()| value.expect("what went well has a value")))
+}
+
+/// Waits for the end of a task that borrows from here; from inside a task it may be refused.
+fn wait_for<R: 'static, E: Send + 'static>(
+    engine: &Arc<Engine<R, E>>,
+    cell: &Answered<R, E, Scoped<R, E>>,
+) -> Result<(), TaskError<E>> {
+    let seats = engine.seats();
+    if seats.is_empty() {
+        return cell.sink.completion.wait();
+    }
+    let awaited = Awaited::Lent(Arc::clone(cell) as Arc<dyn Ticketed>);
+    let key = engine.block(seats, awaited);
+    let outcome = cell.sink.completion.wait(); // refused, the task ends with that
+    engine.unblock(key);
+    outcome
 }
 
 impl<R, E, K> fmt::Debug for Task<'_, R, E, K> {

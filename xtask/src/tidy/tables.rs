@@ -50,6 +50,7 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("queue/line.rs", Decisions),
     ("worker/settle.rs", Decisions),
     ("pool/roster.rs", Decisions),
+    ("pool/relief.rs", Decisions),
     ("retry/", Decisions),
     ("autoscale/", Decisions), // the simulator decides nothing, but is made of nothing else
     ("explain.rs", Decisions),
@@ -62,6 +63,7 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("handle.rs", Parts),
     ("detached.rs", Parts),
     ("queue/job.rs", Parts),
+    ("queue/awaited.rs", Parts),
     ("resource/slot.rs", Parts),
     ("resource/lending.rs", Parts),
     ("resource/mod.rs", Parts),
@@ -95,6 +97,7 @@ pub(super) const DECISIONS: &[&str] = &[
     "queue/line.rs",
     "worker/settle.rs",
     "pool/roster.rs",
+    "pool/relief.rs",
     "retry/mod.rs",
     "retry/backoff.rs",
     "autoscale/policy.rs",

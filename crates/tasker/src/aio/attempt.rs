@@ -62,7 +62,7 @@ pub(crate) async fn attempt<R, E, K: AsyncWork<R, E>>(
     *progress = Progress::Running;
     let mut listening = Listening { token: &cx.token, registered: false };
     let returned = {
-        let mut future = pin!(Guarded::new(manager, work.get().attempt(cx, resource)));
+        let mut future = pin!(Guarded::on_seat(manager, cx.seat, work.get().attempt(cx, resource)));
         poll_fn(|context| listening.poll(future.as_mut(), context)).await
     };
     match returned {

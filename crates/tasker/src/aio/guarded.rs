@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::outcome::Panic;
-use crate::worker::attempt::{discard, discard_for, on_behalf};
+use crate::worker::attempt::{discard, discard_for, on_seat};
 
 pin_project! {
     /// Polls a future on behalf of a manager and lets go of it as soon as it has ended.
@@ -15,6 +15,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         manager: usize,
+        seat: Option<usize>,
     }
 
     impl<F> PinnedDrop for Guarded<F> {
@@ -26,14 +27,19 @@ pin_project! {
 
 impl<F> Guarded<F> {
     pub(crate) fn new(manager: usize, future: F) -> Self {
-        Self { future: Some(future), manager }
+        Self { future: Some(future), manager, seat: None }
+    }
+
+    /// Of a task on the resource of the worker of `seat`, if it is a worker's.
+    pub(crate) fn on_seat(manager: usize, seat: Option<usize>, future: F) -> Self {
+        Self { future: Some(future), manager, seat }
     }
 
     /// Drops the future where it is.
     fn release(self: Pin<&mut Self>) {
         let mut this = self.project();
         if this.future.is_some()
-            && let Err(panic) = on_behalf(*this.manager, || this.future.set(None))
+            && let Err(panic) = on_seat(*this.manager, *this.seat, || this.future.set(None))
         {
             discard(panic);
         }
@@ -46,7 +52,7 @@ impl<F: Future> Future for Guarded<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.as_mut().project();
         let mut output = None;
-        let polled = on_behalf(*this.manager, || {
+        let polled = on_seat(*this.manager, *this.seat, || {
             let future = this.future.as_mut().as_pin_mut();
             let future = future.expect("a future that has ended is not polled again");
             if let Poll::Ready(value) = future.poll(cx) {

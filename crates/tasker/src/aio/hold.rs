@@ -18,7 +18,7 @@ use crate::queue::job::Ticket;
 use crate::queue::{Abandoned, Attempted, Borrowed, Denial, Effects, Loan, Mode};
 use crate::sync::Mutex;
 use crate::task::{Settings, TaskId};
-use crate::worker::attempt::{discard_for, is_working_for};
+use crate::worker::attempt::{discard_for, is_working_for, seats_for};
 use crate::worker::settle::{Case, Gone, Settled, Went};
 
 /// How a task ended, and its value if it went well.
@@ -171,7 +171,15 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
                 return Ok(());
             }
         };
-        let answer = poll_fn(|cx| self.core.queue.poll_claim(key, cx.waker())).await;
+        let mut known = false;
+        let answer = poll_fn(|cx| {
+            let answer = self.core.queue.poll_claim(key, cx.waker());
+            if answer.is_pending() && !known {
+                known = self.block(key); // woken by its waker if it is refused
+            }
+            answer
+        })
+        .await;
         match answer {
             Ok(loan) => {
                 self.held = Held::Loan(loan);
@@ -186,6 +194,18 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
                 Err(denial.error)
             }
         }
+    }
+
+    /// Says that it waits in the middle of a task of the same manager, if it does.
+    fn block(&self, key: u32) -> bool {
+        let seats = seats_for(self.core.identity());
+        if seats.is_empty() {
+            return false;
+        }
+        let mut fx = Effects::new();
+        self.core.queue.block_claim(key, seats, self.core.clock.now(), &mut fx);
+        self.core.perform(fx);
+        true
     }
 
     fn tell_end(&self, outcome: Outcome, times: Option<TaskLifecycleTimestamps>) {
@@ -219,6 +239,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
         let cx = TaskContext::new(id, attempts, settings, self.started, loan.lease.token.clone());
+        let cx = cx.on(loan.seat);
         let resource = &mut *loan.lease.resource;
         attempt(core.identity(), work, &cx, resource, &mut self.progress).await
     }

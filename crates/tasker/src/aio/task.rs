@@ -15,11 +15,11 @@ use super::slots::Roll;
 use super::visit::run_now;
 use super::work::AsyncWork;
 use crate::completion::Completion;
-use crate::detached::Cancels;
 use crate::error::{RejectReason, Rejected};
 use crate::handle::{Answering, TaskHandle};
 use crate::outcome::{Panic, TaskError};
 use crate::queue::Mode;
+use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::Ticket;
 use crate::sync::Mutex;
 use crate::task::{Priority, Repeatable, Settings};
@@ -305,7 +305,7 @@ pub(crate) trait Entrance: Send + Sync {
     /// Lets the task in before its future is polled.
     fn admit(&self, settings: Settings, mode: Mode) -> Result<Arc<Ticket>, Refused>;
     fn roll(&self) -> &Arc<Roll>;
-    fn cancels(&self) -> Arc<dyn Cancels>;
+    fn supervisor(&self) -> Arc<dyn Supervisor>;
     fn manager(&self) -> usize;
     fn panicked(&self, panic: Panic);
     /// What the task had ended with when its future was dropped: a `TaskError<E>` of the manager's `E`.
@@ -409,8 +409,8 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Entry<R, E> {
         &self.core.staff.roll
     }
 
-    fn cancels(&self) -> Arc<dyn Cancels> {
-        Arc::clone(&self.core) as Arc<dyn Cancels>
+    fn supervisor(&self) -> Arc<dyn Supervisor> {
+        Arc::clone(&self.core) as Arc<dyn Supervisor>
     }
 
     fn manager(&self) -> usize {
@@ -453,12 +453,12 @@ where
 struct Submitted<T, E> {
     ticket: Arc<Ticket>,
     completion: Completion<Result<T, TaskError<E>>>,
-    manager: Arc<dyn Cancels>,
+    manager: Arc<dyn Supervisor>,
 }
 
 impl<T, E> Submitted<T, E> {
     fn new(entrance: &Arc<dyn Entrance>, ticket: Arc<Ticket>) -> Arc<Self> {
-        Arc::new(Self { ticket, completion: Completion::new(), manager: entrance.cancels() })
+        Arc::new(Self { ticket, completion: Completion::new(), manager: entrance.supervisor() })
     }
 
     fn answer(&self, outcome: Result<T, TaskError<E>>) {
@@ -468,16 +468,18 @@ impl<T, E> Submitted<T, E> {
 }
 
 impl<T: Send, E: Send> Answering<T, E> for Submitted<T, E> {
-    fn ticket(&self) -> &Ticket {
-        &self.ticket
-    }
-
     fn completion(&self) -> &Completion<Result<T, TaskError<E>>> {
         &self.completion
     }
 
-    fn cancel(&self) {
-        self.manager.cancel(&self.ticket);
+    fn manager(&self) -> &Arc<dyn Supervisor> {
+        &self.manager
+    }
+}
+
+impl<T: Send, E: Send> Ticketed for Submitted<T, E> {
+    fn ticket(&self) -> &Ticket {
+        &self.ticket
     }
 }
 

@@ -177,6 +177,12 @@ pub enum Reason {
     },
     /// A burst worker that gets no resource is not needed either.
     Unequipped,
+    /// Every worker is held up by a task that waits for another task of the same manager.
+    #[non_exhaustive]
+    Blocked {
+        /// Workers that are held up.
+        blocked: usize,
+    },
     /// A policy's own words.
     Custom(Cow<'static, str>),
 }
@@ -231,6 +237,9 @@ impl fmt::Display for Reason {
                 write!(f, "{queued} queued, and nobody has or makes a resource")
             }
             Self::Unequipped => f.write_str("a worker gets no resource, and nobody waits for it"),
+            Self::Blocked { blocked } => {
+                write!(f, "the tasks of all {blocked} workers wait for other tasks of this manager")
+            }
             Self::Custom(words) => f.write_str(words),
         }
     }

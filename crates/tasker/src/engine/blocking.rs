@@ -13,7 +13,7 @@ use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Mode, Welc
 use crate::resource::lending::{Lease, Pooled};
 use crate::resource::slot::Failure;
 use crate::task::{Settings, TaskId, Work};
-use crate::worker::attempt::{attempt, discard, discard_for, is_working_for};
+use crate::worker::attempt::{attempt, discard, discard_for, is_working_for, seats_for};
 use crate::worker::settle::{Case, Verdict, Went, settle};
 
 impl<R: 'static, E: Send + 'static> Engine<R, E> {
@@ -69,7 +69,14 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let name = settings.name();
         loop {
             let (id, attempts) = (loan.id, loan.attempt);
-            let (ran, value) = self.attempt(work, settings, id, attempts, started, &mut loan.lease);
+            let (ran, value) = self.attempt(
+                work,
+                settings,
+                Some(loan.seat),
+                (id, attempts),
+                started,
+                &mut loan.lease,
+            );
             let finished = self.clock.now();
             let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
             let case = self.case(&ran, settings, work.may_run_again(), attempts);
@@ -112,7 +119,9 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         settings: &Settings,
         last: Option<TaskLifecycleTimestamps>,
     ) -> Result<Loan<R>, TaskError<E>> {
-        let granted = self.queue.await_claim(key, || self.clock.now(), |fx| self.perform(fx));
+        let seats = || seats_for(self.identity());
+        let now = || self.clock.now();
+        let granted = self.queue.await_claim(key, seats, now, |fx| self.perform(fx));
         granted.map_err(|Denial { error, accepted }| {
             if accepted {
                 let name = settings.name();
@@ -127,14 +136,15 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         &self,
         work: &mut K,
         settings: &Settings,
-        id: TaskId,
-        attempts: u32,
+        seat: Option<usize>,
+        (id, attempts): (TaskId, u32),
         started: Instant,
         lease: &mut Lease<R>,
     ) -> (Ran<E>, Option<K::Output>) {
         let name = settings.name();
         self.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
-        let cx = TaskContext::new(id, attempts, settings, started, lease.token.clone());
+        let mut cx = TaskContext::new(id, attempts, settings, started, lease.token.clone());
+        cx.seat = seat;
         let ran = attempt(self.identity(), work, &cx, &mut lease.resource);
         drop(cx);
         ran
@@ -290,7 +300,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> Result<K::Output, TaskError<E>> {
         let id = guest.id;
         let lease = used.lease();
-        let (ran, value) = self.attempt(work, settings, id, 1, started, lease);
+        let (ran, value) = self.attempt(work, settings, None, (id, 1), started, lease);
         let finished = self.clock.now();
         let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
         let cancelled = self.queue.guest_why(&guest).or_else(|| lease.token.why());

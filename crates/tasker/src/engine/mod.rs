@@ -16,13 +16,13 @@ pub(crate) use threads::{Building, Threads, Unaccepted};
 use crate::autoscale::{Plan, ScalingPolicy};
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
-use crate::detached::Cancels;
 use crate::error::{ResizeError, ShutdownError};
 use crate::event::Event;
 use crate::explain::Explanation;
 use crate::logger::Level;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
+use crate::queue::awaited::{Awaited, Supervisor};
 use crate::queue::job::{Job, Ran, Ticket};
 use crate::queue::{Cancelling, Effects, Errand, News, Queue, Rules};
 use crate::reporter::Reporter;
@@ -33,7 +33,7 @@ use crate::shutdown::{Phase, ShutdownReport};
 use crate::stats::TaskStats;
 use crate::sync::{Mutex, Ordering, Waiter};
 use crate::task::{Name, Settings, TaskId};
-use crate::worker::attempt::{discard, discard_for, on_behalf};
+use crate::worker::attempt::{discard, discard_for, on_behalf, seats_for};
 use crate::worker::settle::{Case, Settled, Went};
 
 /// How long after its limit a bounded shutdown still waits for code that has just been told to stop.
@@ -478,12 +478,37 @@ pub(crate) fn ending<E>(
     }
 }
 
-impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Cancels for Engine<R, E, S> {
+impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Supervisor for Engine<R, E, S> {
     fn cancel(&self, ticket: &Ticket) {
         let Some(engine) = self.me.upgrade() else { return };
         let mut fx = Effects::new();
         engine.queue.cancel(ticket, engine.clock.now(), &mut fx);
         engine.perform(fx);
+    }
+
+    fn seats(&self) -> Vec<usize> {
+        seats_for(self.identity())
+    }
+
+    fn is_held_up_by_awaiting(&self) -> bool {
+        self.rules.slots
+    }
+
+    fn block(&self, seats: Vec<usize>, awaited: Awaited) -> u32 {
+        let mut fx = Effects::new();
+        let key = self.queue.block(seats, awaited, self.clock.now(), &mut fx);
+        if let Some(engine) = self.me.upgrade() {
+            engine.perform(fx);
+        }
+        key
+    }
+
+    fn is_refused(&self, key: u32, waiter: Waiter) -> bool {
+        self.queue.is_refused(key, waiter)
+    }
+
+    fn unblock(&self, key: u32) {
+        discard_for(self.identity(), self.queue.unblock(key));
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnc
     perform(fx);
     let mut loan = match borrowed {
         Borrowed::Loan(loan) => loan,
-        Borrowed::Claim { key, .. } => match queue.await_claim(key, now, perform) {
+        Borrowed::Claim { key, .. } => match queue.await_claim(key, Vec::new, now, perform) {
             Ok(loan) => loan,
             Err(_) => return false,
         },

@@ -1,5 +1,6 @@
 //! The manager's threads: the only place that starts them, and the one that waits for their end.
 
+pub(crate) mod relief;
 pub(crate) mod roster;
 
 use std::io;

@@ -42,6 +42,8 @@ pub(crate) struct Claim<E> {
     pub(crate) status: Status<E>,
     /// Of a submitted task, whose handle wants to know where it is.
     pub(crate) ticket: Option<Arc<Ticket>>,
+    /// Whoever waits is in the middle of a task of the same manager.
+    pub(super) blocked: Option<u32>,
 }
 
 pub(crate) enum Status<E> {
@@ -85,6 +87,7 @@ impl<E> Claim<E> {
             until: settings.start_within.and_then(|limit| now.checked_add(limit)),
             status: Status::Waiting,
             ticket: None,
+            blocked: None,
         }
     }
 
@@ -162,18 +165,30 @@ pub(crate) struct Returned {
 impl<R, E> Queue<R, E> {
     /// Blocks until the claim has a resource or is denied one.
     ///
+    /// `seats` are those of the tasks that the calling thread is in the middle of; it is asked if need be.
     /// `perform` carries out effects; it is called without the lock.
     pub(crate) fn await_claim(
         &self,
         key: u32,
+        seats: impl FnOnce() -> Vec<usize>,
         mut now: impl FnMut() -> Instant,
         mut perform: impl FnMut(Effects<R, E>),
     ) -> Result<Loan<R>, Denial<E>> {
+        let mut seats = Some(seats);
         loop {
             let mut fx = Effects::new();
             let step = self.lock().step(key, now(), &mut fx);
             let quiet = fx.is_empty();
             perform(fx);
+            let waits = matches!(step, Step::Nap(_) | Step::Sleep);
+            if let Some(seats) = seats.take_if(|_| waits).map(|seats| seats())
+                && !seats.is_empty()
+            {
+                let mut fx = Effects::new();
+                self.block_claim(key, seats, now(), &mut fx);
+                perform(fx);
+                continue; // it may have been refused
+            }
             match step {
                 Step::Go(loan) => return Ok(loan),
                 Step::Denied(denial) => return Err(denial),
@@ -290,16 +305,25 @@ impl<R, E> State<R, E> {
     }
 
     pub(crate) fn take_granted(&mut self, key: u32, seat: usize) -> Loan<R> {
-        let claim = self.claims.remove(key).expect("a claim is taken once, by its caller");
+        let claim = self.forget_claim(key).expect("a claim is taken once, by its caller");
         let lease = self.shelf.take(seat).expect("a granted resource lies on the shelf");
         Loan { seat, lease, id: claim.id, attempt: claim.attempt }
     }
 
     pub(crate) fn take_denied(&mut self, key: u32) -> Denial<E> {
-        match self.claims.remove(key).map(|claim| claim.status) {
+        match self.forget_claim(key).map(|claim| claim.status) {
             Some(Status::Denied(denial)) => denial,
             _ => unreachable!("only a denied claim is asked, once, by its caller"),
         }
+    }
+
+    /// Whoever waited with a claim does so no longer.
+    pub(super) fn forget_claim(&mut self, key: u32) -> Option<Claim<E>> {
+        let claim = self.claims.remove(key)?;
+        if let Some(blocked) = claim.blocked {
+            self.release(blocked);
+        }
+        Some(claim)
     }
 
     /// Ends the running of whatever ran on `seat`: the verdict, and a fresh token where the old one is
@@ -311,6 +335,7 @@ impl<R, E> State<R, E> {
         case: Case,
         now: Instant,
     ) -> Verdict {
+        self.unblock_seat(seat);
         let seat = &mut self.seats[seat];
         let running = &mut seat.running;
         if !case.went.has_begun() {

@@ -37,6 +37,7 @@ impl<R, E> Queue<R, E> {
         state.wake_unequipped(fx);
         state.dismiss_if_drained(fx);
         self.check_done(state, now, fx);
+        state.relieve(true, now, fx); // in a pause nobody was
         Ok(())
     }
 

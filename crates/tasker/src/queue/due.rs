@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::job::{Place, Ticket};
-use super::lanes::Next;
+use super::lanes::{Next, Spot};
 use super::{Cancelling, Effects, Queue, State, Who};
 use crate::cancel::Why;
 use crate::outcome::TaskError;
@@ -67,20 +67,8 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
         match ticket.place() {
-            Place::Lane(spot) => {
-                let who = state.unqueue(ticket.next(spot), now);
-                state.end(who, TaskError::Cancelled, fx);
-                state.floor(now, fx);
-            }
-            Place::Delayed(index) => {
-                if let Some((who, appointment)) = state.delayed.remove(index) {
-                    state.agenda.remove(appointment);
-                    state.end(who, TaskError::Cancelled, fx);
-                }
-            }
-            Place::Outside(spot) => state.turn_away(ticket.next(spot), TaskError::Cancelled, fx),
             Place::Running(seat) => state.cancel_seat(seat, Why::Cancelled, false, fx),
-            Place::Nowhere => {} // ended, or on its way to its end
+            place => state.withdraw(place, |spot| ticket.next(spot), TaskError::Cancelled, now, fx),
         }
     }
 }
@@ -141,6 +129,32 @@ impl<R, E> State<R, E> {
                 self.reserve_watch = None;
                 fx.wake(self.steward.as_ref());
             }
+        }
+    }
+
+    /// Ends something where it waits; what runs, has ended or is on its way to its end is left alone.
+    pub(crate) fn withdraw(
+        &mut self,
+        place: Place,
+        next: impl FnOnce(Spot) -> Next,
+        error: TaskError<E>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
+        match place {
+            Place::Lane(spot) => {
+                let who = self.unqueue(next(spot), now);
+                self.end(who, error, fx);
+                self.floor(now, fx);
+            }
+            Place::Delayed(index) => {
+                if let Some((who, appointment)) = self.delayed.remove(index) {
+                    self.agenda.remove(appointment);
+                    self.end(who, error, fx);
+                }
+            }
+            Place::Outside(spot) => self.turn_away(next(spot), error, fx),
+            Place::Running(_) | Place::Nowhere => {}
         }
     }
 

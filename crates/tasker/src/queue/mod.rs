@@ -1,6 +1,8 @@
 //! The one lock: lanes, seats, the shelf of idle resources, the agenda and the phase change together
 //! under it. `README.md` beside this file has the protocol.
 
+pub(crate) mod awaited;
+mod blocked;
 mod claim;
 mod close;
 pub(crate) mod delay;
@@ -108,6 +110,12 @@ pub(crate) struct State<R, E> {
     delayed: Line<(Who<R, E>, Appointment)>,
     /// Blocked callers, wherever they wait.
     claims: Line<claim::Claim<E>>,
+    /// Who waits in the middle of a task for another one.
+    blocked: Line<blocked::Blocked>,
+    /// Seats whose tasks wait for others, or have just waited.
+    held_up: usize,
+    /// Numbers the tasks of seats that were held up.
+    epochs: u64,
     arrivals: u64,
     /// Since when each lane's first claim has been its first.
     first_since: [Option<Instant>; LEVELS],
@@ -192,6 +200,10 @@ struct Seat<R, E> {
     /// Who is to take over, and from whom.
     successor: Option<usize>,
     predecessor: Option<usize>,
+    /// How many wait in the middle of its task for other tasks.
+    blocked: u32,
+    /// Another one when a task has ended that was held up.
+    epoch: u64,
 }
 
 /// What runs on a seat, or as a guest. It is written in place for every task: moving it about was a
@@ -381,6 +393,9 @@ impl<R, E> Queue<R, E> {
             outside: Lanes::new(),
             delayed: Line::new(),
             claims: Line::new(),
+            blocked: Line::new(),
+            held_up: 0,
+            epochs: 0,
             arrivals: 0,
             first_since: [None; LEVELS],
             usher: None,

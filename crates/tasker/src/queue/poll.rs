@@ -98,7 +98,7 @@ impl<R, E> Queue<R, E> {
                 unreachable!("a claim that waits does so somewhere")
             }
         };
-        let mut claim = state.claims.remove(key);
+        let mut claim = state.forget_claim(key);
         if let Some(claim) = &mut claim {
             claim.set_place(Place::Nowhere); // its handle asks
         }

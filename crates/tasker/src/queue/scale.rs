@@ -134,6 +134,7 @@ impl<R, E> Queue<R, E> {
         if !paused {
             state.floor(now, fx);
             state.watch(now, fx);
+            state.relieve(true, now, fx);
         }
         true
     }
@@ -166,7 +167,7 @@ impl<R, E> Queue<R, E> {
             let interval = state.interval();
             state.last_look = now.checked_add(interval);
         }
-        self.left(seat, now, fx);
+        self.left_and(seat, false, now, fx);
     }
 }
 
@@ -316,7 +317,13 @@ impl<R, E> State<R, E> {
         jobs.chain(claims).min().map(|since| now.saturating_duration_since(since))
     }
 
-    fn grow(&mut self, workers: usize, reason: Reason, now: Instant, fx: &mut Effects<R, E>) {
+    pub(super) fn grow(
+        &mut self,
+        workers: usize,
+        reason: Reason,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
         let from = self.headcount().staying();
         let hired: Vec<_> = (0..workers).map_while(|_| self.hire()).collect();
         if hired.is_empty() {

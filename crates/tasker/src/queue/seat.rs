@@ -295,6 +295,11 @@ impl<R, E> Queue<R, E> {
 
     /// The worker is gone.
     pub(crate) fn left(&self, seat: usize, now: Instant, fx: &mut Effects<R, E>) {
+        self.left_and(seat, true, now, fx);
+    }
+
+    /// The same, where it may be that nobody can be hired.
+    pub(super) fn left_and(&self, seat: usize, hires: bool, now: Instant, fx: &mut Effects<R, E>) {
         let mut state = self.lock();
         let state = &mut *state;
         state.seats[seat].order = None;
@@ -309,6 +314,7 @@ impl<R, E> Queue<R, E> {
         }
         self.check_done(state, now, fx);
         state.watch(now, fx);
+        state.relieve(hires, now, fx);
     }
 }
 
@@ -327,6 +333,7 @@ impl<R, E> State<R, E> {
         let seat = self.roster.hire()?;
         let number = self.hired;
         self.hired += 1;
+        self.epochs += 1;
         let fresh = Seat {
             number,
             waiter: None,
@@ -341,6 +348,8 @@ impl<R, E> State<R, E> {
             parting: None,
             successor: None,
             predecessor: None,
+            blocked: 0,
+            epoch: self.epochs,
         };
         if seat == self.seats.len() {
             self.seats.push(fresh);

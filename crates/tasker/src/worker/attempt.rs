@@ -10,8 +10,16 @@ use crate::queue::job::Ran;
 use crate::task::Work;
 
 thread_local! {
-    /// The managers whose user code this thread is in the middle of, outermost first.
-    static WORKING_FOR: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// Whose user code this thread is in the middle of, outermost first.
+    static WORKING_FOR: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Code of the user's that a thread is in the middle of.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    manager: usize,
+    /// Of the worker whose resource it uses, where it is a task that has one.
+    seat: Option<usize>,
 }
 
 /// Runs somebody else's code and catches its panic.
@@ -34,8 +42,23 @@ pub(crate) fn discard<T>(value: T) {
 
 /// As [`contain`], while the thread remembers that it works for `manager`.
 pub(crate) fn on_behalf<T>(manager: usize, code: impl FnOnce() -> T) -> Result<T, Panic> {
+    within(Frame { manager, seat: None }, code)
+}
+
+/// The same for a task on the resource of the worker of `seat`, if it is a worker's.
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "threads have `attempt`"))]
+pub(crate) fn on_seat<T>(
+    manager: usize,
+    seat: Option<usize>,
+    code: impl FnOnce() -> T,
+) -> Result<T, Panic> {
+    within(Frame { manager, seat }, code)
+}
+
+#[inline]
+fn within<T>(frame: Frame, code: impl FnOnce() -> T) -> Result<T, Panic> {
     // While a thread ends, its thread-locals may be gone already: then nothing is remembered.
-    let noted = WORKING_FOR.try_with(|stack| stack.borrow_mut().push(manager)).is_ok();
+    let noted = WORKING_FOR.try_with(|stack| stack.borrow_mut().push(frame)).is_ok();
     let result = contain(code);
     if noted {
         let _ = WORKING_FOR.try_with(|stack| stack.borrow_mut().pop());
@@ -52,7 +75,16 @@ pub(crate) fn discard_for<T>(manager: usize, value: T) {
 
 /// Whether this thread is in the middle of user code of `manager`.
 pub(crate) fn is_working_for(manager: usize) -> bool {
-    WORKING_FOR.try_with(|stack| stack.borrow().contains(&manager)).unwrap_or(false)
+    let ours = |frame: &Frame| frame.manager == manager;
+    WORKING_FOR.try_with(|stack| stack.borrow().iter().any(ours)).unwrap_or(false)
+}
+
+/// The seats of the tasks of `manager` that this thread is in the middle of.
+pub(crate) fn seats_for(manager: usize) -> Vec<usize> {
+    let seat = |frame: &Frame| frame.seat.filter(|_| frame.manager == manager);
+    WORKING_FOR
+        .try_with(|stack| stack.borrow().iter().filter_map(seat).collect())
+        .unwrap_or_default()
 }
 
 /// Runs one attempt of a task.
@@ -62,7 +94,7 @@ pub(crate) fn attempt<R, E, K: Work<R, E>>(
     cx: &TaskContext,
     resource: &mut R,
 ) -> (Ran<E>, Option<K::Output>) {
-    match on_behalf(manager, || work.attempt(cx, resource)) {
+    match within(Frame { manager, seat: cx.seat }, || work.attempt(cx, resource)) {
         Ok(Ok(value)) => (Ran::Well, Some(value)),
         Ok(Err(error)) => (Ran::Wrong(error), None),
         Err(panic) => (Ran::Panicked(panic), None),

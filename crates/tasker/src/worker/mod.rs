@@ -137,6 +137,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let name = settings.name();
         engine.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt });
         let cx = TaskContext::new(id, attempt, &settings, started, lease.token.clone());
+        let cx = cx.on(self.seat);
         let ran = job.task().attempt(&cx, &mut lease.resource);
         discard(cx);
         let finished = engine.clock.now();

@@ -10,6 +10,7 @@ mod support; // gates, a resource kit that fails on order, an observer that reme
 mod building; // building a manager
 mod cap; // 2: a cap is a cap
 mod creation; // 3: created once, destroyed once
+mod deadlocks; // 16: tasks that wait for tasks of their own manager
 mod endings; // 1: one ending
 mod errors; // 7: a healthy error is the task's own
 mod once; // 5: once means once

@@ -1,0 +1,228 @@
+//! Tasks that wait for tasks of their own manager: who holds up whom, and what is done when nobody gets on.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::awaited::Awaited;
+use super::claim::Status;
+use super::job::{Place, Ticket};
+use super::lanes::Next;
+use super::{Effects, Queue, State};
+use crate::autoscale::Reason;
+use crate::outcome::TaskError;
+use crate::pool::relief::{Relief, Standstill, relief};
+use crate::shutdown::Phase;
+use crate::sync::Waiter;
+
+/// Somebody waits in the middle of tasks of this manager.
+pub(crate) struct Blocked {
+    /// The seats of those tasks, and which of the tasks that ran there they are.
+    seats: Vec<(usize, u64)>,
+    awaited: Awaited,
+    refused: bool,
+}
+
+impl<R, E> Queue<R, E> {
+    /// Whoever works on `seats` waits from here on.
+    pub(crate) fn block(
+        &self,
+        seats: Vec<usize>,
+        awaited: Awaited,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> u32 {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let key = state.block(seats, awaited);
+        match state.circle(key) {
+            Some(key) => state.refuse(key, now, fx),
+            None => state.relieve(true, now, fx),
+        }
+        key
+    }
+
+    /// The same for a claim, which stops to wait when it is answered.
+    pub(crate) fn block_claim(
+        &self,
+        claim: u32,
+        seats: Vec<usize>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let waits = |claim: &super::claim::Claim<E>| matches!(claim.status, Status::Waiting);
+        if !state.claims.get(claim).is_some_and(waits) {
+            return; // answered meanwhile
+        }
+        let key = state.block(seats, Awaited::Claim(claim));
+        if let Some(claim) = state.claims.get_mut(claim) {
+            claim.blocked = Some(key);
+        }
+        state.relieve(true, now, fx);
+    }
+
+    /// Whether whoever waits would do so for ever. If not, `waiter` is woken when that changes.
+    pub(crate) fn is_refused(&self, key: u32, waiter: Waiter) -> bool {
+        let mut waiter = Some(waiter);
+        let mut state = self.lock();
+        let Some(blocked) = state.blocked.get_mut(key) else { return false };
+        let refused = blocked.refused;
+        if let Awaited::Outcome(_, known) = &mut blocked.awaited
+            && !refused
+        {
+            std::mem::swap(known, &mut waiter);
+        }
+        drop(state);
+        crate::worker::attempt::discard(waiter); // outside the lock: it may be the user's
+        refused
+    }
+
+    /// It waits no longer. What it waited for is to be dropped without the lock.
+    pub(crate) fn unblock(&self, key: u32) -> Option<Blocked> {
+        self.lock().release(key)
+    }
+}
+
+impl<R, E> State<R, E> {
+    fn block(&mut self, seats: Vec<usize>, awaited: Awaited) -> u32 {
+        let seats = seats.into_iter().map(|at| {
+            let seat = &mut self.seats[at];
+            self.held_up += usize::from(seat.blocked == 0);
+            seat.blocked += 1;
+            (at, seat.epoch)
+        });
+        let seats = seats.collect();
+        self.arrivals += 1;
+        self.blocked.push_back(self.arrivals, Blocked { seats, awaited, refused: false })
+    }
+
+    pub(super) fn release(&mut self, key: u32) -> Option<Blocked> {
+        let blocked = self.blocked.remove(key)?;
+        for (seat, epoch) in &blocked.seats {
+            let seat = &mut self.seats[*seat];
+            if seat.epoch == *epoch {
+                seat.blocked -= 1;
+                self.held_up -= usize::from(seat.blocked == 0);
+            }
+        }
+        Some(blocked)
+    }
+
+    /// The task of a seat has ended: whatever waited in it does so on its own account now.
+    pub(super) fn unblock_seat(&mut self, seat: usize) {
+        if std::mem::take(&mut self.seats[seat].blocked) > 0 {
+            self.held_up -= 1;
+            self.epochs += 1;
+            self.seats[seat].epoch = self.epochs;
+        }
+    }
+
+    /// Promise 16: if every worker is held up, there is one more, or somebody is refused.
+    pub(super) fn relieve(&mut self, hires: bool, now: Instant, fx: &mut Effects<R, E>) {
+        // An upper bound first: nearly always somebody else is there.
+        if self.held_up == 0 || self.held_up < self.roster.live() {
+            return;
+        }
+        let blocked = self.standing_still().len();
+        let at = Standstill {
+            live: self.roster.live(),
+            blocked,
+            limit: self.headcount().max_worker_count,
+            hires: hires && self.phase != Phase::Killed,
+            paused: self.paused,
+        };
+        match relief(at) {
+            Relief::None => {}
+            Relief::Hire => self.grow(1, Reason::Blocked { blocked }, now, fx),
+            Relief::Refuse => self.refuse_last(now, fx),
+        }
+    }
+
+    /// The seats whose tasks can get no further before another task does.
+    fn standing_still(&self) -> BTreeSet<usize> {
+        let waiting = self.blocked.iter().filter(|(_, _, blocked)| self.is_held_up(blocked));
+        waiting.flat_map(|(_, _, blocked)| self.seats_of(blocked)).collect()
+    }
+
+    fn seats_of(&self, blocked: &Blocked) -> impl Iterator<Item = usize> {
+        let seats = blocked.seats.iter();
+        let current = seats.filter(|(seat, epoch)| self.seats[*seat].epoch == *epoch);
+        current.map(|(seat, _)| *seat)
+    }
+
+    /// Whether what it waits for has not ended. What has ended is on its way to whoever waits.
+    fn is_held_up(&self, blocked: &Blocked) -> bool {
+        match &blocked.awaited {
+            Awaited::Claim(key) => {
+                self.claims.get(*key).is_some_and(|claim| matches!(claim.status, Status::Waiting))
+            }
+            Awaited::Lent(task) | Awaited::Outcome(task, _) => {
+                !blocked.refused && task.ticket().place() != Place::Nowhere
+            }
+        }
+    }
+
+    /// Whom to refuse if one that has just come to wait does so, over others that wait, for itself. Where several
+    /// wait in the middle of one task it is not known which of them it needs, and nobody is refused for that.
+    fn circle(&self, key: u32) -> Option<u32> {
+        let first = self.blocked.get(key)?;
+        let (mut key, mut at, mut last) = (key, first, None);
+        for _ in 0..self.blocked.len() {
+            let task = match &at.awaited {
+                Awaited::Claim(_) => return None,
+                Awaited::Lent(task) => task,
+                Awaited::Outcome(task, _) => {
+                    last.get_or_insert(key);
+                    task
+                }
+            };
+            let Place::Running(seat) = task.ticket().place() else { return None };
+            if self.seats_of(first).any(|own| own == seat) {
+                return last; // calls alone make no circle, so that there is one with a handle
+            }
+            if self.seats[seat].blocked != 1 {
+                return None;
+            }
+            let mut waiting = self.blocked.iter();
+            let on_seat = |blocked| self.seats_of(blocked).any(|on| on == seat);
+            (key, at) = waiting
+                .find(|(_, _, blocked)| on_seat(blocked) && self.is_held_up(blocked))
+                .map(|(key, _, blocked)| (key, blocked))?;
+        }
+        None
+    }
+
+    /// Refuses the last that came to wait and can be refused. There is one: a task that is lent and runs waits
+    /// itself for one that came to wait before or after it, and that chain has an end.
+    fn refuse_last(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        let waiting = self.blocked.iter().filter(|(_, _, blocked)| {
+            let running = |ticket: &Ticket| matches!(ticket.place(), Place::Running(_));
+            let alone = matches!(&blocked.awaited, Awaited::Lent(task) if running(task.ticket()));
+            !alone && self.is_held_up(blocked) && self.seats_of(blocked).next().is_some()
+        });
+        if let Some((key, ..)) = waiting.last() {
+            self.refuse(key, now, fx);
+        }
+    }
+
+    fn refuse(&mut self, key: u32, now: Instant, fx: &mut Effects<R, E>) {
+        let Some(blocked) = self.blocked.get_mut(key) else { return };
+        match &mut blocked.awaited {
+            Awaited::Outcome(_, waiter) => {
+                blocked.refused = true;
+                fx.wake.extend(waiter.take());
+            }
+            Awaited::Claim(key) => {
+                let key = *key;
+                if let Some(place) = self.claims.get(key).map(super::claim::Claim::place) {
+                    self.withdraw(place, Next::Claim, TaskError::WouldDeadlock, now, fx);
+                }
+            }
+            Awaited::Lent(task) => {
+                let place = task.ticket().place();
+                self.withdraw(place, Next::Job, TaskError::WouldDeadlock, now, fx);
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Promise 16: tasks that wait for tasks of their own manager are served, or told that they would wait for ever.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use tasker::autoscale::{Fixed, Reason};
+use tasker::{TaskError, TaskHandle, TaskManager};
+
+use crate::support::{
+    Busy, Fault, Gate, Kit, Manager, Recorder, Res, What, assert_complete, begin_kill, begin_stop,
+    end, eventually, on_every_manager, report_of,
+};
+
+type Tasks = TaskManager<Res, Fault>;
+
+/// Runs `depth` tasks, each in the middle of the one before; how many of them ran.
+fn nest(manager: &Tasks, depth: u32) -> Result<u32, TaskError<Fault>> {
+    if depth == 0 {
+        return Ok(0);
+    }
+    let inside = manager.clone();
+    manager.task(move |_, _| Ok(1 + nest(&inside, depth - 1).unwrap_or(0))).run()
+}
+
+// The cap allows for one more worker: the tasks inside run on it.
+#[test]
+fn a_worker_is_added_for_a_task_that_waits_for_another() {
+    on_every_manager(|kind| {
+        let (kit, seen) = (Kit::new(), Recorder::new());
+        let config = kit.config(1).max_worker_count(4).scaling(Fixed::new(1));
+        let manager = kind.build(config.observer(seen.clone()));
+        assert_eq!(nest(&manager, 4).unwrap(), 4, "{kind:?}");
+        let blocked =
+            |what: &What| matches!(what, What::Scaled { reason: Reason::Blocked { .. }, .. });
+        assert_eq!(seen.count(blocked), 3);
+        end(&manager, &kit);
+    });
+}
+
+// At the cap the last to block is told, and those before it go on.
+#[test]
+fn the_last_to_block_is_told_that_it_would_wait_for_ever() {
+    on_every_manager(|kind| {
+        for workers in 1..=3 {
+            let kit = Kit::new();
+            let manager = kind.build(kit.config(workers));
+            let depth = workers as u32;
+            assert_eq!(nest(&manager, depth + 1).unwrap(), depth, "{kind:?}");
+            let report = manager.stop().unwrap();
+            assert_complete(&report);
+            assert_eq!((report.completed, report.failed), (u64::from(depth), 1), "{report}");
+            kit.assert_all_destroyed_once();
+        }
+    });
+}
+
+// The closure of a task that is refused is dropped unused; what it borrowed is the caller's again.
+#[test]
+fn a_refused_call_is_withdrawn() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1));
+        let inside = manager.clone();
+        let outcome = manager.queue_task(move |_, _| {
+            let mut ran = false;
+            let refused = inside.queue_task(|_, _| Ok(ran = true));
+            assert!(matches!(refused, Err(TaskError::WouldDeadlock)), "{refused:?}");
+            let stats = inside.stats();
+            assert_eq!((ran, stats.queued_tasks, stats.running_tasks), (false, 0, 1));
+            assert_eq!(
+                refused.unwrap_err().to_string(),
+                "waiting for this task would block every worker"
+            );
+            Ok(())
+        });
+        outcome.unwrap();
+        end(&manager, &kit);
+    });
+}
+
+// A task with a handle stays queued: it runs when the one that waited for it has ended.
+#[test]
+fn a_refused_wait_leaves_the_task_queued() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1));
+        let (inside, (send, receive)) = (manager.clone(), channel());
+        let outcome = manager.queue_task(move |_, _| {
+            let send = send.clone();
+            let queued = inside.task_once(move |_, _| Ok(send.send("it ran").unwrap())).submit();
+            Ok(queued.wait().map_err(|error| error.to_string()))
+        });
+        assert_eq!(outcome.unwrap().unwrap_err(), "waiting for this task would block every worker");
+        assert_eq!(receive.recv().unwrap(), "it ran");
+        let report = manager.stop().unwrap();
+        assert_eq!((report.completed, report.failed), (2, 0), "{report}");
+        assert_complete(&report);
+    });
+}
+
+// A wait that is bounded ends by itself, and so nobody is refused for it and nobody is hired.
+#[test]
+fn a_bounded_wait_is_nobodys_business() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1).max_worker_count(2).scaling(Fixed::new(1)));
+        let inside = manager.clone();
+        let outcome = manager.queue_task(move |_, _| {
+            let queued = inside.task(|_, _| Ok(7)).submit();
+            Ok(queued.wait_timeout(Duration::from_millis(1)).expect_err("nobody runs it"))
+        });
+        assert_eq!(outcome.unwrap().wait().unwrap(), 7);
+        assert_eq!(kit.created(), 1);
+        end(&manager, &kit);
+    });
+}
+
+// Whoever is not in the middle of a task holds no worker up.
+#[test]
+fn callers_from_outside_are_never_refused() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1));
+        let busy = Busy::with(&manager, 1);
+        thread::scope(|scope| {
+            let run = scope.spawn(|| manager.run_on(1));
+            let wait = scope.spawn(|| manager.task(|_, _| Ok(2)).submit().wait());
+            eventually("they wait", || manager.stats().queued_tasks == 2);
+            busy.release();
+            assert_eq!(run.join().unwrap().unwrap() + wait.join().unwrap().unwrap(), 3);
+        });
+        end(&manager, &kit);
+    });
+}
+
+trait RunOn {
+    fn run_on(&self, value: u32) -> Result<u32, TaskError<Fault>>;
+}
+
+impl RunOn for Tasks {
+    fn run_on(&self, value: u32) -> Result<u32, TaskError<Fault>> {
+        self.task(move |_, _| Ok(value)).run()
+    }
+}
+
+// Of two that block at the same time one is refused and the other one is served by the worker that this frees.
+#[test]
+fn of_two_that_block_one_is_served() {
+    on_every_manager(|kind| {
+        for _ in 0..20 {
+            let (kit, gate) = (Kit::new(), Gate::new());
+            let manager = kind.build(kit.config(2));
+            let outer = |_: usize| {
+                let (inside, gate) = (manager.clone(), gate.clone());
+                manager.task(move |_, _| {
+                    gate.wait();
+                    Ok(inside.run_on(1).is_ok())
+                })
+            };
+            let tasks = [outer(0).submit(), outer(1).submit()];
+            gate.await_arrivals(2);
+            gate.open();
+            let served = tasks.map(|task| task.wait().unwrap());
+            // Or both, one after the other: the first may have ended before the second one blocks.
+            assert!(served.contains(&true), "{kind:?}: {served:?}");
+            end(&manager, &kit);
+        }
+    });
+}
+
+// The bug that this looks for: the one that still worked goes away, and nobody blocks last.
+#[test]
+fn who_is_left_behind_by_a_lower_cap_is_told() {
+    on_every_manager(|kind| {
+        for by_handle in [false, true] {
+            let kit = Kit::new();
+            let manager = kind.build(kit.config(2));
+            let busy = Busy::with(&manager, 1);
+            let inside = manager.clone();
+            let outer = manager.task(move |_, _| {
+                let task = inside.task(|_, _| Ok(()));
+                Ok(match by_handle {
+                    false => task.run().is_ok(),
+                    true => task.submit().wait().is_ok(),
+                })
+            });
+            let outer = outer.submit();
+            eventually("they wait", || manager.stats().queued_tasks == 1);
+            manager.resize(1, 1).unwrap();
+            busy.release();
+            assert!(!outer.wait().unwrap(), "{kind:?}");
+            end(&manager, &kit);
+        }
+    });
+}
+
+// In a pause tasks wait on purpose; when it ends, who cannot be served is told, and who can is served.
+#[test]
+fn a_pause_is_no_deadlock() {
+    on_every_manager(|kind| {
+        for (cap, served) in [(1, false), (2, true)] {
+            let (kit, gate) = (Kit::new(), Gate::new());
+            let config = kit.config(1).max_worker_count(cap).scaling(Fixed::new(1));
+            let manager = kind.build(config);
+            let (inside, inner) = (manager.clone(), gate.clone());
+            let outer = manager.task(move |_, _| {
+                inner.wait();
+                Ok(inside.run_on(1).is_ok())
+            });
+            let outer = outer.submit();
+            gate.await_arrivals(1);
+            manager.pause();
+            gate.open();
+            eventually("they wait", || manager.stats().queued_tasks == 1);
+            let outer = outer.wait_timeout(Duration::from_millis(5)).expect_err("it waits");
+            assert_eq!(kit.created(), 1);
+            manager.resume();
+            assert_eq!(outer.wait().unwrap(), served, "{kind:?}");
+            end(&manager, &kit);
+        }
+    });
+}
+
+// Two tasks that wait for each other do so for ever, however many workers are idle.
+#[test]
+fn a_circle_of_handles_is_broken() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(3));
+        let ((to_first, first), (to_second, second)) = (channel(), channel());
+        let waits = |handles: std::sync::mpsc::Receiver<TaskHandle<bool, Fault>>| {
+            let handles = Mutex::new(handles);
+            manager.task(move |_, _| {
+                let other = handles.lock().unwrap().recv().unwrap();
+                Ok(matches!(other.wait(), Err(TaskError::WouldDeadlock)))
+            })
+        };
+        let (a, b) = (waits(first).submit(), waits(second).submit());
+        let ended = {
+            let (sent, outcome) = channel();
+            manager.task(|_, _| Ok(())).run().unwrap(); // the third one works
+            to_first.send(b).unwrap();
+            to_second.send(a).unwrap();
+            manager.task_once(move |_, _| Ok(sent.send(()).unwrap())).submit().wait().unwrap();
+            outcome
+        };
+        ended.recv().unwrap();
+        let report = manager.stop().unwrap();
+        assert_eq!(report.completed, 4, "{report}");
+        assert_complete(&report);
+    });
+}
+
+// A task that has its own handle must not wait for itself.
+#[test]
+fn a_task_that_waits_for_itself_is_told() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(2));
+        let ((send, receive), (tell, told)) = (channel::<TaskHandle<(), Fault>>(), channel());
+        let own = manager.task_once(move |_, _| {
+            let own = receive.recv().unwrap();
+            tell.send(matches!(own.wait(), Err(TaskError::WouldDeadlock))).unwrap();
+            Ok(())
+        });
+        send.send(own.submit()).unwrap();
+        assert!(told.recv().unwrap(), "{kind:?}");
+        end(&manager, &kit);
+    });
+}
+
+// `run_task` waits for nobody where a resource can be made for it; a local one needs a worker.
+#[test]
+fn an_urgent_task_inside_a_task_runs_or_is_refused() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1));
+        let inside = manager.clone();
+        let outcome = manager.queue_task(move |_, _| Ok(inside.run_task(|_, _| Ok(5))));
+        match (kind, outcome.unwrap()) {
+            (Manager::Local, Err(TaskError::WouldDeadlock)) => {}
+            (Manager::Lending | Manager::NotLending, Ok(5)) => {}
+            other => panic!("{other:?}"),
+        }
+        end(&manager, &kit);
+    });
+}
+
+// The task inside runs again on a new resource, of the worker that was added for it.
+#[test]
+fn a_retry_inside_a_task_is_served_too() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1).max_worker_count(2).scaling(Fixed::new(1)));
+        let (inside, sick) = (manager.clone(), kit.clone());
+        let outcome = manager.task(move |_, _| {
+            sick.sicken_next_uses(2);
+            Ok(inside.task(|_, res: &mut Res| res.work()).max_retries(2).run())
+        });
+        assert!(outcome.run().unwrap().is_ok(), "{kind:?}");
+        end(&manager, &kit);
+    });
+}
+
+// A shutdown does not leave those alone who wait inside of tasks.
+#[test]
+fn a_shutdown_answers_who_waits_inside_a_task() {
+    on_every_manager(|kind| {
+        for (kill, cap) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
+            let (kit, gate) = (Kit::new(), Gate::new());
+            let config = kit.config(1).max_worker_count(cap).scaling(Fixed::new(1));
+            let manager = kind.build(config);
+            let (inside, inner) = (manager.clone(), gate.clone());
+            let (send, receive) = channel();
+            let queued = manager.task_once(move |_, _| {
+                let queued = inside.task(|_, _| Ok(())).submit();
+                inner.wait();
+                send.send(queued.wait()).unwrap();
+                Ok(())
+            });
+            let outer = queued.submit();
+            gate.await_arrivals(1);
+            let shutdown = if kill { begin_kill(&manager) } else { begin_stop(&manager) };
+            gate.open();
+            match (kill, cap, receive.recv().unwrap()) {
+                (true, _, Err(TaskError::Killed)) | (false, 2, Ok(())) => {}
+                (false, 1, Err(TaskError::WouldDeadlock)) => {}
+                other => panic!("{kind:?}: {other:?}"),
+            }
+            let _ = outer.wait();
+            assert_complete(&report_of(shutdown));
+            kit.assert_all_destroyed_once();
+        }
+    });
+}
