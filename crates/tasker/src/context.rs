@@ -25,7 +25,23 @@ pub struct TaskContext {
     deadline: Option<Instant>,
     pub(crate) token: CancelToken,
     /// Of the worker whose resource the attempt uses, if it is a worker's.
-    pub(crate) seat: Option<usize>,
+    pub(crate) seat: Seat,
+}
+
+/// The seat of the worker whose resource something uses, if it is a worker's. Small, since futures carry it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat(u32);
+
+impl Seat {
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    pub(crate) fn of(seat: usize) -> Self {
+        Self(seat as u32)
+    }
+
+    pub(crate) fn get(self) -> Option<usize> {
+        (self.0 != Self::NONE.0).then_some(self.0 as usize)
+    }
 }
 
 impl TaskContext {
@@ -44,13 +60,13 @@ impl TaskContext {
             priority: settings.priority,
             deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
             token,
-            seat: None,
+            seat: Seat::NONE,
         }
     }
 
     /// Of an attempt on the resource of the worker of `seat`.
     pub(crate) fn on(self, seat: usize) -> Self {
-        Self { seat: Some(seat), ..self }
+        Self { seat: Seat::of(seat), ..self }
     }
 
     /// The task's number.

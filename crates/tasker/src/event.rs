@@ -1,5 +1,6 @@
 //! What the manager tells its observers, in the order in which it happened to each task.
 
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::autoscale::Reason;
@@ -65,6 +66,21 @@ pub enum Event<'a> {
         outcome: Outcome,
         /// When it was queued, and when its last attempt started and ended; `None` if it never started.
         times: Option<TaskLifecycleTimestamps>,
+    },
+    /// An attempt has been running for longer than [`stuck_after`](crate::Config::stuck_after). Told once for each
+    /// attempt.
+    #[non_exhaustive]
+    TaskStuck {
+        /// Its place in the order of events.
+        sequence: u64,
+        /// The task's number.
+        id: TaskId,
+        /// The task's name, if it was given one.
+        name: Option<&'a str>,
+        /// How long the attempt has been running.
+        running_for: Duration,
+        /// Where in the code the task was made.
+        location: &'static Location<'static>,
     },
     /// A worker has started; it has no resource yet.
     #[non_exhaustive]
@@ -153,6 +169,7 @@ impl Event<'_> {
             | Self::TaskStarted { sequence, .. }
             | Self::TaskRetried { sequence, .. }
             | Self::TaskFinished { sequence, .. }
+            | Self::TaskStuck { sequence, .. }
             | Self::WorkerStarted { sequence, .. }
             | Self::WorkerStopped { sequence, .. }
             | Self::ResourceCreated { sequence, .. }
@@ -193,6 +210,9 @@ pub enum DestroyReason {
     Invalid,
     /// An async task was dropped in the middle of using it, and nothing can tell what state that left it in.
     Interrupted,
+    /// Its task was stuck for so long that another worker had taken its place, see
+    /// [`replace_stuck`](crate::Config::replace_stuck).
+    Stuck,
     /// It was not needed any more: its worker was one too many, it had lain in the pool for too long, or
     /// its `run_task` has ended.
     Idle,
@@ -249,6 +269,7 @@ impl std::fmt::Display for DestroyReason {
             Self::MaxUses => "used as often as it may be",
             Self::Invalid => "not sound any more",
             Self::Interrupted => "a task was dropped while using it",
+            Self::Stuck => "its task was stuck",
             Self::Idle => "not needed any more",
             Self::Shutdown => "shutdown",
         })

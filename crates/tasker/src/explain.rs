@@ -1,10 +1,12 @@
 //! DECISION: why there are as many workers as there are, and what the waiting tasks wait for.
 
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::autoscale::{Headcount, Reason, Short};
 use crate::shutdown::Phase;
+use crate::task::TaskId;
 
 /// What [`TaskManager::explain`](crate::TaskManager::explain) answers: in words by `to_string`, in numbers
 /// by its fields. One consistent look under one lock, but for the text of the last error, which is the user's code
@@ -40,10 +42,36 @@ pub struct Explanation {
     pub policy: Option<Reason>,
     /// What the waiting tasks wait for.
     pub waiting: Waiting,
+    /// Tasks that have been running for longer than [`stuck_after`](crate::Config::stuck_after).
+    pub stuck: Vec<StuckTask>,
     /// How many creations have failed since the last that did not.
     pub failed_creations: u32,
     /// What the last failed creation failed with, however long ago.
     pub last_create_error: Option<String>,
+}
+
+/// A task that has been running for too long.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckTask {
+    /// Its number.
+    pub id: TaskId,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+    /// How long its attempt has been running.
+    pub running_for: Duration,
+    /// Where in the code it was made.
+    pub location: &'static Location<'static>,
+}
+
+impl fmt::Display for StuckTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " \"{name}\"")?;
+        }
+        write!(f, ", made at {}, has been running for {}", self.location, Short(self.running_for))
+    }
 }
 
 /// A change of the number of workers.
@@ -103,6 +131,7 @@ pub(crate) struct Outlook {
     pub(crate) delayed: usize,
     pub(crate) outside: usize,
     pub(crate) longest: Option<Duration>,
+    pub(crate) stuck: Vec<StuckTask>,
     pub(crate) failures: u32,
     pub(crate) policy: Option<Reason>,
     pub(crate) last_change: Option<Change>,
@@ -110,7 +139,7 @@ pub(crate) struct Outlook {
 
 impl Explanation {
     pub(crate) fn new(outlook: Outlook, last_create_error: Option<String>) -> Self {
-        let Outlook { phase, paused, count, failures, policy, last_change, .. } = outlook;
+        let Outlook { phase, paused, count, failures, policy, last_change, stuck, .. } = outlook;
         Self {
             phase,
             paused,
@@ -125,6 +154,7 @@ impl Explanation {
             last_change,
             policy,
             waiting: waiting(paused, &count, outlook.longest, outlook.delayed, outlook.outside),
+            stuck,
             failed_creations: failures,
             last_create_error,
         }
@@ -194,6 +224,9 @@ impl fmt::Display for Explanation {
             write!(f, " The policy said last: {reason}.")?;
         }
         write!(f, " {}", self.waiting)?;
+        for task in &self.stuck {
+            write!(f, " Stuck: {task}.")?;
+        }
         if self.failed_creations > 0 {
             write!(f, " on_create failed {} times in a row", self.failed_creations)?;
             if let Some(error) = &self.last_create_error {
@@ -287,18 +320,25 @@ mod tests {
             delayed: 1,
             outside: 0,
             longest: Some(Duration::from_millis(340)),
+            stuck: vec![StuckTask {
+                id: TaskId(7),
+                name: Some("report".to_owned()),
+                running_for: Duration::from_secs(90),
+                location: Location::caller(),
+            }],
             failures: 4,
             policy: Some(Reason::Fixed),
             last_change: Some(change),
         };
+        let line = outlook.stuck[0].location;
         let words = Explanation::new(outlook, Some("no route to host".to_owned())).to_string();
         assert_eq!(
-            words,
+            words.replace(&line.to_string(), "src/main.rs:1:2"),
             "8 workers (2 to 8 are allowed): 2 in use, 3 making a resource, 3 waiting to try again. The last change \
              was 2 -> 5, 1.2 s ago: it was so decided. The policy said last: the policy asks for a fixed \
              number. 10 tasks wait, the first of them for 340 ms: 30 % for a resource in the making, 30 % \
              for an on_create that fails, 40 % because max_worker_count is reached; 1 wait for the time \
-             of their retry. on_create failed 4 times in a row, the last time with: no route to host."
+             of their retry. Stuck: task 7 \"report\", made at src/main.rs:1:2, has been running for 90 s. on_create failed 4 times in a row, the last time with: no route to host."
         );
     }
 }

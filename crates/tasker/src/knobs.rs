@@ -37,6 +37,8 @@ pub(crate) struct Knobs<E> {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) min_idle: usize,
     pub(crate) validate_after: Option<Duration>,
+    pub(crate) stuck_after: Option<Duration>,
+    pub(crate) replace_stuck: bool,
     pub(crate) max_retries: u32,
     pub(crate) retry_backoff: Backoff,
     pub(crate) resource_pool_size: Option<usize>,
@@ -78,6 +80,8 @@ impl<E> Knobs<E> {
             idle_timeout: None,
             min_idle: 0,
             validate_after: None,
+            stuck_after: None,
+            replace_stuck: false,
             max_retries: 3,
             retry_backoff: Backoff::NONE,
             resource_pool_size: None,
@@ -104,6 +108,8 @@ impl<E> Knobs<E> {
             idle_timeout,
             min_idle,
             validate_after,
+            stuck_after,
+            replace_stuck,
             max_retries,
             retry_backoff,
             resource_pool_size,
@@ -143,6 +149,16 @@ impl<E> Knobs<E> {
         if validate_after.is_some() && !how.validates {
             return Err(invalid("validate_after", "there is nothing to call: set validate, too"));
         }
+        if stuck_after == Some(Duration::ZERO) {
+            return Err(invalid(
+                "stuck_after",
+                "must be positive: leave it unset to be told of nothing",
+            ));
+        }
+        if replace_stuck && stuck_after.is_none() {
+            let problem = "nobody knows when a task is stuck: set stuck_after, too";
+            return Err(invalid("replace_stuck", problem));
+        }
         if min_idle > max_worker_count {
             let problem = format!(
                 "{min_idle} idle workers are more than max_worker_count ({max_worker_count}): \
@@ -181,6 +197,8 @@ impl<E> Knobs<E> {
             shelves: how.shelves,
             naps: clock.naps(),
             slots: how.slots,
+            stuck_after,
+            replace_stuck,
         };
         let sequence = Arc::new(sync::AtomicU64::new(0));
         let reporter = Reporter { logger, collector, observers, sequence };
@@ -200,6 +218,8 @@ impl<E> fmt::Debug for Knobs<E> {
             .field("idle_timeout", &self.idle_timeout)
             .field("min_idle", &self.min_idle)
             .field("validate_after", &self.validate_after)
+            .field("stuck_after", &self.stuck_after)
+            .field("replace_stuck", &self.replace_stuck)
             .field("max_retries", &self.max_retries)
             .field("retry_backoff", &self.retry_backoff)
             .field("resource_pool_size", &self.resource_pool_size)

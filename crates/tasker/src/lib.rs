@@ -83,8 +83,8 @@
 //!
 //! Nothing is kept on disk or sent to other machines. A blocking closure that ignores its [`TaskContext`]
 //! cannot be stopped, only be named in a report. A busy High lane starves
-//! the Low one. A task that blocks on another task of its own manager can wait for ever if every worker
-//! does the same: [`TaskError::WouldDeadlock`] is reserved for that and not returned yet.
+//! the Low one. A task that blocks on another task of its own manager gets [`TaskError::WouldDeadlock`] where it
+//! would wait for ever; what waits by other means, over a second manager or a lock of its own, is not known.
 
 mod manager;
 
@@ -137,7 +137,7 @@ pub use config::Config;
 pub use context::{Cancelled, TaskContext};
 pub use error::{BuildError, RejectReason, Rejected, ResizeError, ShutdownError};
 pub use event::{DestroyReason, Event, Observer, Owner};
-pub use explain::{Change, Explanation, Waiting};
+pub use explain::{Change, Explanation, StuckTask, Waiting};
 pub use handle::{CancelOnDrop, TaskHandle, TaskStatus};
 pub use logger::{Level, Logger, NoopLogger, TracingLogger};
 pub use manager::TaskManager;

@@ -117,6 +117,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// A task that may run again after an unhealthy error, to be given options and sent on its way.
+    #[track_caller]
     pub fn task<T, F>(&self, task: F) -> Task<'_, R, E, Repeatable<F>>
     where
         F: FnMut(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -125,6 +126,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// A task that runs at most once, whatever happens.
+    #[track_caller]
     pub fn task_once<T, F>(&self, task: F) -> Task<'_, R, E, Once<F>>
     where
         F: FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -137,6 +139,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// # Errors
     ///
     /// How the task ended, if not with `Ok`; see [`Task::run`].
+    #[track_caller]
     pub fn queue_task<T: Send>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -162,6 +165,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// assert_eq!(length, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn queue_task_once<T: Send>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -174,6 +178,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// # Errors
     ///
     /// How the task ended, if not with `Ok`; see [`Task::run`].
+    #[track_caller]
     pub fn queue_task_with_priority<T: Send>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -186,6 +191,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// # Errors
     ///
     /// How the task ended, if not with `Ok`; see [`Task::run`].
+    #[track_caller]
     pub fn queue_task_with_priority_once<T: Send>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -206,6 +212,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// assert_eq!(manager.run_task(|_, resource| Ok(*resource + 1))?, 4);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn run_task<T: Send>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send,
@@ -228,6 +235,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// assert_eq!(sum, 6);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn queue_task_async<T: Send + 'static>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -236,6 +244,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// Submits a task that runs at most once: `task_once(…).submit()`.
+    #[track_caller]
     pub fn queue_task_once_async<T: Send + 'static>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -244,6 +253,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// As [`queue_task_async`](Self::queue_task_async), in the High lane.
+    #[track_caller]
     pub fn queue_task_with_priority_async<T: Send + 'static>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -252,6 +262,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// As [`queue_task_once_async`](Self::queue_task_once_async), in the High lane.
+    #[track_caller]
     pub fn queue_task_with_priority_once_async<T: Send + 'static>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -272,6 +283,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// assert_eq!(receive.recv()??, 3);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn queue_task_with_callback<T: Send + 'static>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -281,6 +293,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// As [`queue_task_with_callback`](Self::queue_task_with_callback), at most once.
+    #[track_caller]
     pub fn queue_task_once_with_callback<T: Send + 'static>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -290,6 +303,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// As [`queue_task_with_callback`](Self::queue_task_with_callback), in the High lane.
+    #[track_caller]
     pub fn queue_task_with_priority_with_callback<T: Send + 'static>(
         &self,
         task: impl FnMut(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,
@@ -299,6 +313,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     }
 
     /// As [`queue_task_once_with_callback`](Self::queue_task_once_with_callback), in the High lane.
+    #[track_caller]
     pub fn queue_task_with_priority_once_with_callback<T: Send + 'static>(
         &self,
         task: impl FnOnce(&TaskContext, &mut R) -> Result<T, E> + Send + 'static,

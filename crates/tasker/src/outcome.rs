@@ -48,7 +48,20 @@ pub enum TaskError<E> {
     CreateFailed(E),
     /// The task panicked, or the creation of the resource that it needed.
     Panicked(Panic),
-    /// Waiting would have blocked every worker on tasks that only these workers can run.
+    /// Every worker is held up by a task that waits for another task of the same manager, none can be added, and
+    /// this was the last to wait (or it would have waited for itself). A blocking or awaited call was withdrawn: its
+    /// closure is dropped unused. A task whose handle says so stays queued, and runs without a handle.
+    ///
+    /// ```
+    /// use tasker::{Config, TaskError, TaskManager};
+    ///
+    /// let config = Config::new(|| Ok(())).worker_count(1).max_worker_count(1);
+    /// let manager = TaskManager::<(), String>::new(config)?;
+    /// let inside = manager.clone();
+    /// let refused = manager.queue_task(|_, _| Ok(inside.queue_task(|_, _| Ok(()))))?;
+    /// assert!(matches!(refused, Err(TaskError::WouldDeadlock)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     WouldDeadlock,
 }
 

@@ -47,8 +47,9 @@ pub struct Task<'m, R, E, K> {
 }
 
 impl<'m, R: 'static, E: Send + 'static, K> Task<'m, R, E, K> {
+    #[track_caller]
     pub(crate) fn new(engine: &'m Arc<Engine<R, E>>, work: K) -> Self {
-        let settings = Settings { max_retries: engine.max_retries, ..Settings::default() };
+        let settings = Settings::here(engine.max_retries);
         Self { engine, work, settings }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,9 +75,10 @@ impl From<Cow<'static, str>> for Name {
     }
 }
 
-/// What the builder can set for one task.
-#[derive(Debug, Clone, Default)]
+/// What the builder can set for one task, and the line of code that it comes from.
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    pub(crate) location: &'static Location<'static>,
     pub(crate) priority: Priority,
     pub(crate) name: Option<Name>,
     pub(crate) max_retries: u32,
@@ -85,6 +87,24 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The defaults, of a task that comes from the caller's line.
+    #[track_caller]
+    pub(crate) fn here(max_retries: u32) -> Self {
+        Self::from(Location::caller(), max_retries)
+    }
+
+    /// The same of a task that comes from `location`.
+    pub(crate) fn from(location: &'static Location<'static>, max_retries: u32) -> Self {
+        Self {
+            location,
+            priority: Priority::default(),
+            name: None,
+            max_retries,
+            timeout: None,
+            start_within: None,
+        }
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_ref().map(Name::as_str)
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::context::Seat;
 use crate::outcome::Panic;
 use crate::worker::attempt::{discard, discard_for, on_seat};
 
@@ -15,7 +16,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         manager: usize,
-        seat: Option<usize>,
+        seat: Seat,
     }
 
     impl<F> PinnedDrop for Guarded<F> {
@@ -27,11 +28,11 @@ pin_project! {
 
 impl<F> Guarded<F> {
     pub(crate) fn new(manager: usize, future: F) -> Self {
-        Self { future: Some(future), manager, seat: None }
+        Self { future: Some(future), manager, seat: Seat::NONE }
     }
 
     /// Of a task on the resource of the worker of `seat`, if it is a worker's.
-    pub(crate) fn on_seat(manager: usize, seat: Option<usize>, future: F) -> Self {
+    pub(crate) fn on_seat(manager: usize, seat: Seat, future: F) -> Self {
         Self { future: Some(future), manager, seat }
     }
 

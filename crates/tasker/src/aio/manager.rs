@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// A task that may run again after an unhealthy error, to be given options and awaited or submitted.
     /// Write `async |cx, resource| …`, and `async move |cx, resource| …` to submit it; see
     /// [`AsyncTask`](AsyncTask#closures) for what may borrow where.
+    #[track_caller]
     pub fn task<T, F>(
         &self,
         task: F,
@@ -114,6 +116,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     }
 
     /// A task that runs at most once, whatever happens.
+    #[track_caller]
     pub fn task_once<T, F>(
         &self,
         task: F,
@@ -141,6 +144,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     ///
     /// Dropping the future cancels the task; see [`AsyncTask`] for what becomes of its place and of the
     /// resource.
+    #[track_caller]
     pub fn queue_task<T, F>(
         &self,
         task: F,
@@ -178,6 +182,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// # Cancel safety
     ///
     /// As [`queue_task`](Self::queue_task).
+    #[track_caller]
     pub fn queue_task_once<T, F>(
         &self,
         task: F,
@@ -197,6 +202,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// # Cancel safety
     ///
     /// As [`queue_task`](Self::queue_task).
+    #[track_caller]
     pub fn queue_task_with_priority<T, F>(
         &self,
         task: F,
@@ -216,6 +222,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// # Cancel safety
     ///
     /// As [`queue_task`](Self::queue_task).
+    #[track_caller]
     pub fn queue_task_with_priority_once<T, F>(
         &self,
         task: F,
@@ -226,6 +233,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
         self.queue(Priority::High, RunsOnce(Some(task)))
     }
 
+    #[track_caller]
     fn queue<T, W>(
         &self,
         priority: Priority,
@@ -236,9 +244,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     {
         let core = self.core();
         let work = Discarded::new(core.identity(), work);
+        let location = Location::caller();
         async move {
-            let settings =
-                Settings { priority, max_retries: core.max_retries, ..Settings::default() };
+            let settings = Settings { priority, ..Settings::from(location, core.max_retries) };
             Hold::run_awaited(core, settings, work).await
         }
     }
@@ -270,6 +278,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     ///
     /// As [`queue_task`](Self::queue_task). A temporary resource that is still being made is given up with
     /// the future of `on_create`.
+    #[track_caller]
     pub fn run_task<T, F>(
         &self,
         task: F,
@@ -279,7 +288,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     {
         let core = self.core();
         let work = Discarded::new(core.identity(), RunsOnce(Some(task)));
-        async move { run_now(core, Settings::default(), work).await }
+        let location = Location::caller();
+        async move { run_now(core, Settings::from(location, 0), work).await }
     }
 
     /// Stops gracefully: refuses new tasks, runs everything accepted (retries that wait for their time at

@@ -336,6 +336,7 @@ enum Start<R> {
 
 impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
     /// The builder of a task whose closure is `work`.
+    #[track_caller]
     pub(crate) fn task<W, T, K>(
         core: &Arc<Core<R, E>>,
         work: W,
@@ -343,7 +344,7 @@ impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
     where
         W: AsyncWork<R, E, Output = T>,
     {
-        let settings = Settings { max_retries: core.max_retries, ..Settings::default() };
+        let settings = Settings::here(core.max_retries);
         let entry = Arc::new(Self {
             core: Arc::clone(core),
             may_run_again: W::MAY_RUN_AGAIN,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Engine, ending};
-use crate::context::TaskContext;
+use crate::context::{Seat, TaskContext};
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
@@ -72,7 +72,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             let (ran, value) = self.attempt(
                 work,
                 settings,
-                Some(loan.seat),
+                Seat::of(loan.seat),
                 (id, attempts),
                 started,
                 &mut loan.lease,
@@ -136,7 +136,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         &self,
         work: &mut K,
         settings: &Settings,
-        seat: Option<usize>,
+        seat: Seat,
         (id, attempts): (TaskId, u32),
         started: Instant,
         lease: &mut Lease<R>,
@@ -300,7 +300,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> Result<K::Output, TaskError<E>> {
         let id = guest.id;
         let lease = used.lease();
-        let (ran, value) = self.attempt(work, settings, None, (id, 1), started, lease);
+        let (ran, value) = self.attempt(work, settings, Seat::NONE, (id, 1), started, lease);
         let finished = self.clock.now();
         let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
         let cancelled = self.queue.guest_why(&guest).or_else(|| lease.token.why());

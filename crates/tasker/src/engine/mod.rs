@@ -18,7 +18,7 @@ use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::error::{ResizeError, ShutdownError};
 use crate::event::Event;
-use crate::explain::Explanation;
+use crate::explain::{Explanation, StuckTask};
 use crate::logger::Level;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
@@ -190,14 +190,15 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     pub(crate) fn perform_aside(self: &Arc<Self>, mut fx: Effects<R, E>) {
         let slow = fx.ended.iter().any(|(job, ..)| !job.task().is_brief());
         let observed = !self.reporter.observers.is_empty();
-        if slow || (observed && !(fx.ended.is_empty() && fx.admitted.is_empty())) {
+        let quiet = fx.ended.is_empty() && fx.admitted.is_empty() && fx.stuck.is_empty();
+        if slow || (observed && !quiet) {
             S::perform_elsewhere(self, fx.split_off_endings());
         }
         self.perform(fx);
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
-        let Effects { wake, ended, cancel, admitted, news, over, look: _ } = fx; // it has looked
+        let Effects { wake, ended, cancel, admitted, stuck, news, over, look: _ } = fx; // it has looked
         for waiter in wake {
             self.wake(waiter);
         }
@@ -226,6 +227,18 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
                 id,
                 name,
                 priority,
+            });
+        }
+        for (sequence, task) in stuck {
+            self.reporter.log(Level::Warn, format_args!("{task}"));
+            let StuckTask { id, name, running_for, location } = task;
+            let name = name.as_deref();
+            self.reporter.emit_at(sequence, |sequence| Event::TaskStuck {
+                sequence,
+                id,
+                name,
+                running_for,
+                location,
             });
         }
         for item in news {

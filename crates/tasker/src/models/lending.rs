@@ -29,7 +29,7 @@ pub(super) fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
 
 /// As [`call`], with something to do while the resource is in use.
 pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnce()) -> bool {
-    let settings = Settings::default();
+    let settings = Settings::here(0);
     let mut fx = Effects::new();
     let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
     perform(fx);

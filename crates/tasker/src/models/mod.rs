@@ -1,5 +1,6 @@
 //! Loom models: each explores every interleaving of one protocol and states its claim in line one.
 
+mod blocked;
 mod completion;
 mod lending;
 mod polling;
@@ -62,6 +63,8 @@ fn any_queue(
         shelves: lends,
         naps: false,
         slots,
+        stuck_after: None,
+        replace_stuck: false,
         life,
     };
     let sequence = Arc::new(crate::sync::AtomicU64::new(0));
@@ -100,7 +103,7 @@ struct Counted {
 impl Counted {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            ticket: Ticket::new(Settings::default(), false, now()),
+            ticket: Ticket::new(Settings::here(0), false, now()),
             ran: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
         })

@@ -37,7 +37,7 @@ fn give_back(queue: &Queue<u32, ()>, mut loan: Loan<u32>, went: Went) -> usize {
     let case = Case { went, ..Case::not_begun(Gone::Caller) };
     let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
     let mut fx = Effects::new();
-    let returned = queue.give_back(loan, &Settings::default(), None, attempted, &mut fx);
+    let returned = queue.give_back(loan, &Settings::here(0), None, attempted, &mut fx);
     assert!(returned.claim.is_none());
     let errands = errands(&fx);
     perform(fx);
@@ -51,7 +51,7 @@ fn errands(fx: &Effects<u32, ()>) -> usize {
 /// A task's first poll: it has a resource, waits, or is refused.
 fn ask(queue: &Queue<u32, ()>) -> Option<Result<Loan<u32>, u32>> {
     let mut fx = Effects::new();
-    let settings = Settings::default();
+    let settings = Settings::here(0);
     let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
     perform(fx);
     match borrowed {

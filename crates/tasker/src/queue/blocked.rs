@@ -128,7 +128,7 @@ impl<R, E> State<R, E> {
         let at = Standstill {
             live: self.roster.live(),
             blocked,
-            limit: self.headcount().max_worker_count,
+            limit: self.headcount().max_worker_count + self.set_aside,
             hires: hires && self.phase != Phase::Killed,
             paused: self.paused,
         };

@@ -1,5 +1,6 @@
 //! How a blocked caller waits for a resource, gets one, and gives it back.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,7 @@ pub(crate) struct Claim<E> {
     place: Place,
     pub(crate) id: TaskId,
     pub(crate) name: Option<Name>,
+    pub(crate) location: &'static Location<'static>,
     pub(crate) priority: Priority,
     pub(crate) timeout: Option<Duration>,
     pub(crate) since: Instant,
@@ -80,6 +82,7 @@ impl<E> Claim<E> {
             place: Place::Nowhere,
             id,
             name: settings.name.clone(),
+            location: settings.location,
             priority: settings.priority,
             timeout: settings.timeout,
             since: now,
@@ -283,8 +286,9 @@ impl<R, E> State<R, E> {
             let seat = self.roster.take_idle(Condition::Lent).expect("somebody is idle");
             let claim = self.claims.get_mut(key).expect("checked above");
             claim.grant(seat);
-            let (id, name, timeout) = (claim.id, claim.name.clone(), claim.timeout);
-            self.lend(seat, id, name, timeout, now, fx);
+            let (id, timeout) = (claim.id, claim.timeout);
+            let label = (claim.name.clone(), claim.location);
+            self.lend(seat, id, label, timeout, now, fx);
             self.floor(now, fx); // the next caller, if resources are left
             return Step::Go(self.take_granted(key, seat));
         }

@@ -339,7 +339,7 @@ impl<R, E> State<R, E> {
         fx: &mut Effects<R, E>,
     ) -> Loan<R> {
         let seat = self.roster.take_idle(Condition::Lent).expect("somebody is idle");
-        self.lend(seat, id, settings.name.clone(), settings.timeout, now, fx);
+        self.lend(seat, id, (settings.name.clone(), settings.location), settings.timeout, now, fx);
         let lease = self.shelf.take(seat).expect("an idle seat's resource lies on the shelf");
         if self.roster.idle() < self.rules.life.min_idle {
             self.watch(now, fx);

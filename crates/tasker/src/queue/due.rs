@@ -28,6 +28,8 @@ pub(crate) enum Due {
     Tick,
     /// A look at the age of this seat's resource.
     Age(usize),
+    /// A look for tasks that are stuck.
+    Stuck,
     /// A look through the pool.
     Reserve,
     /// The limit of a stop that was begun from inside a task.
@@ -125,6 +127,7 @@ impl<R, E> State<R, E> {
                 fx.look = true;
             }
             Due::Age(seat) => self.age(seat, now, fx),
+            Due::Stuck => self.tell_stuck(now, fx),
             Due::Reserve => {
                 self.reserve_watch = None;
                 fx.wake(self.steward.as_ref());

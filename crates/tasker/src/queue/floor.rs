@@ -1,5 +1,6 @@
 //! Who gets a resource that has become free, and what changes when something leaves its lane.
 
+use std::panic::Location;
 use std::time::Instant;
 
 use super::claim::Claim;
@@ -12,7 +13,7 @@ use crate::event::DestroyReason;
 use crate::outcome::TaskError;
 use crate::pool::roster::Condition;
 use crate::shutdown::Phase;
-use crate::task::{Priority, TaskId};
+use crate::task::{Name, Priority, Settings, TaskId};
 
 impl Priority {
     /// The lane of a priority.
@@ -192,7 +193,9 @@ impl<R, E> State<R, E> {
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
         let seat = &mut self.seats[seat];
         seat.life.used();
-        seat.running.begin(ticket.id(), ticket.settings.name.clone(), now, timeout);
+        let Settings { name, location, .. } = &ticket.settings;
+        seat.running.begin(ticket.id(), name.clone(), location, now, timeout);
+        self.watch_stuck(now, fx);
     }
 
     /// A claim gets the resource of `seat`; from here on its task counts as running.
@@ -200,8 +203,9 @@ impl<R, E> State<R, E> {
         let claim = self.claims.get_mut(key).expect("a claim stays until its caller takes it");
         claim.grant(seat);
         let (id, name, timeout) = (claim.id, claim.name.clone(), claim.timeout);
+        let location = claim.location;
         fx.wake.extend(claim.waiter());
-        self.lend(seat, id, name, timeout, now, fx);
+        self.lend(seat, id, (name, location), timeout, now, fx);
     }
 
     #[inline]
@@ -209,7 +213,7 @@ impl<R, E> State<R, E> {
         &mut self,
         seat: usize,
         id: TaskId,
-        name: Option<crate::task::Name>,
+        (name, location): (Option<Name>, &'static Location<'static>),
         timeout: Option<std::time::Duration>,
         now: Instant,
         fx: &mut Effects<R, E>,
@@ -220,7 +224,8 @@ impl<R, E> State<R, E> {
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
         let seat = &mut self.seats[seat];
         seat.life.used();
-        seat.running.begin(id, name, now, timeout);
+        seat.running.begin(id, name, location, now, timeout);
+        self.watch_stuck(now, fx);
     }
 
     /// The task, unless its `start_within` has passed: then it ends here.

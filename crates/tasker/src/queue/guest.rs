@@ -99,7 +99,8 @@ impl<R, E> Queue<R, E> {
             None => CancelToken::new(),
         };
         let mut running = Running::none();
-        running.begin(id, settings.name.clone(), now, None);
+        running.begin(id, settings.name.clone(), settings.location, now, None);
+        state.watch_stuck(now, fx);
         running.token = Some(token.clone());
         state.arrivals += 1;
         let key = state.guests.push_back(state.arrivals, running);

@@ -96,7 +96,7 @@ impl<R, E> State<R, E> {
         let life = self.seats[seat].life;
         let stage = life.stage(&self.rules.life, now);
         let has_successor = self.seats[seat].successor.is_some();
-        let has_room = self.roster.live() < self.rules.max_worker_count;
+        let has_room = self.roster.live() < self.cap();
         match succession(stage, has_successor, has_room) {
             Succession::Wait => {}
             Succession::Hire => {
@@ -126,7 +126,7 @@ impl<R, E> State<R, E> {
     }
 
     /// Sends a worker on its way: now if it is idle, else when it is free.
-    fn part(&mut self, seat: usize, parting: Parting, fx: &mut Effects<R, E>) {
+    pub(super) fn part(&mut self, seat: usize, parting: Parting, fx: &mut Effects<R, E>) {
         let (condition, order) = parting.begin();
         if self.roster.rouse(seat, condition) {
             self.forget_age(seat);
@@ -194,7 +194,7 @@ impl<R, E> State<R, E> {
 
     /// Whether somebody could be hired to take over from a worker, and nobody is.
     fn lacks_successor(&self, seat: usize) -> bool {
-        self.seats[seat].successor.is_none() && self.roster.live() < self.rules.max_worker_count
+        self.seats[seat].successor.is_none() && self.roster.live() < self.cap()
     }
 
     /// Whether the idle resource that was used last has been idle for so long that it must be validated;

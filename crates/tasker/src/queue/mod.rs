@@ -20,8 +20,10 @@ mod line;
 mod poll;
 mod scale;
 mod seat;
+mod stuck;
 
 use std::cell::Cell;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,7 @@ pub(crate) use seat::{AfterFailure, Order};
 
 use crate::autoscale::{Allowance, Gauge, Reason};
 use crate::cancel::{CancelToken, Why};
+use crate::explain::StuckTask;
 use crate::outcome::TaskError;
 use crate::overflow::Overflow;
 use crate::pool::roster::{Condition, Roster};
@@ -77,6 +80,10 @@ pub(crate) struct Rules {
     /// Workers are slots without threads, and callers are futures: nobody is overtaken, and an order to a
     /// slot that is at rest is an errand for somebody.
     pub(crate) slots: bool,
+    /// How long an attempt may take before it is told of.
+    pub(crate) stuck_after: Option<Duration>,
+    /// Another worker takes the place of one whose task is stuck.
+    pub(crate) replace_stuck: bool,
     pub(crate) life: LifeRules,
 }
 
@@ -142,6 +149,10 @@ pub(crate) struct State<R, E> {
     steward_retry: Option<Appointment>,
     agenda: Agenda<due::Due>,
     tick: Option<Appointment>,
+    /// When somebody looks for tasks that are stuck.
+    stuck_watch: Option<Appointment>,
+    /// Workers that do not count against the cap, since their task is stuck.
+    set_aside: usize,
     /// When a policy was last asked.
     last_look: Option<Instant>,
     /// How long after a look the next arrival may ask for another.
@@ -204,6 +215,8 @@ struct Seat<R, E> {
     blocked: u32,
     /// Another one when a task has ended that was held up.
     epoch: u64,
+    /// Its task is stuck, and another worker has its place.
+    set_aside: bool,
 }
 
 /// What runs on a seat, or as a guest. It is written in place for every task: moving it about was a
@@ -212,7 +225,10 @@ struct Running {
     active: bool,
     id: TaskId,
     name: Option<Name>,
+    location: Option<&'static Location<'static>>,
     started: Option<Instant>,
+    /// It was told of as stuck.
+    told: bool,
     why: Option<Why>,
     timeout: Option<Appointment>,
     token: Option<CancelToken>, // a guest's; a seat keeps its own
@@ -224,7 +240,9 @@ impl Running {
             active: false,
             id: TaskId(0),
             name: None,
+            location: None,
             started: None,
+            told: false,
             why: None,
             timeout: None,
             token: None,
@@ -237,13 +255,16 @@ impl Running {
         &mut self,
         id: TaskId,
         name: Option<Name>,
+        location: &'static Location<'static>,
         now: Instant,
         timeout: Option<Appointment>,
     ) {
         self.active = true;
         self.id = id;
         self.name = name;
+        self.location = Some(location);
         self.started = Some(now);
+        self.told = false;
         self.why = None;
         self.timeout = timeout;
     }
@@ -256,6 +277,8 @@ pub(crate) struct Effects<R, E> {
     pub(crate) ended: Vec<(Job<R, E>, TaskError<E>, bool)>,
     pub(crate) cancel: Vec<Cancelling>,
     pub(crate) admitted: Vec<Admitted>,
+    /// Tasks that run for too long.
+    pub(crate) stuck: Vec<(u64, StuckTask)>,
     pub(crate) news: Vec<News>,
     /// The policy is to be asked; only the timekeeper is told.
     pub(crate) look: bool,
@@ -319,6 +342,7 @@ impl<R, E> Effects<R, E> {
             ended: Vec::new(),
             cancel: Vec::new(),
             admitted: Vec::new(),
+            stuck: Vec::new(),
             news: Vec::new(),
             look: false,
             over: false,
@@ -333,6 +357,7 @@ impl<R, E> Effects<R, E> {
             && self.ended.is_empty()
             && self.cancel.is_empty()
             && self.admitted.is_empty()
+            && self.stuck.is_empty()
             && self.news.is_empty()
     }
 
@@ -341,6 +366,7 @@ impl<R, E> Effects<R, E> {
         !(self.ended.is_empty()
             && self.cancel.is_empty()
             && self.admitted.is_empty()
+            && self.stuck.is_empty()
             && self.news.is_empty())
     }
 
@@ -349,6 +375,7 @@ impl<R, E> Effects<R, E> {
         Self {
             ended: std::mem::take(&mut self.ended),
             admitted: std::mem::take(&mut self.admitted),
+            stuck: std::mem::take(&mut self.stuck),
             ..Self::new()
         }
     }
@@ -415,6 +442,8 @@ impl<R, E> Queue<R, E> {
             steward_retry: None,
             agenda: Agenda::new(),
             tick: None,
+            stuck_watch: None,
+            set_aside: 0,
             last_look: None,
             between_looks: crate::autoscale::pause_between_looks(
                 Duration::ZERO,

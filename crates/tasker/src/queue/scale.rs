@@ -101,7 +101,7 @@ impl<R, E> Queue<R, E> {
         }
         state.rules.worker_count = worker_count;
         state.rules.max_worker_count = max_worker_count;
-        state.roster.set_max(max_worker_count);
+        state.roster.set_max(state.cap());
         state.may_scale = state.rules.may_scale();
         let reason = Reason::Resized { worker_count, max_worker_count };
         let missing = worker_count.saturating_sub(state.headcount().staying());
@@ -151,6 +151,7 @@ impl<R, E> Queue<R, E> {
             longest: state.oldest_wait(now),
             failures: state.failures,
             policy: state.latest.clone(),
+            stuck: state.stuck(now),
             last_change: state.last_change.clone().map(|Changed { from, to, reason, at }| Change {
                 from,
                 to,
@@ -230,7 +231,8 @@ impl<R, E> State<R, E> {
             idle: self.roster.idle(),
             creating,
             failing,
-            leaving: self.roster.count(Condition::Leaving) + replacing + outgoing,
+            leaving: (self.roster.count(Condition::Leaving) + replacing + outgoing)
+                .saturating_sub(self.stuck_workers()),
             allowance: self.allowance.get(),
         }
     }
@@ -335,6 +337,9 @@ impl<R, E> State<R, E> {
 
     /// Sends idle workers away, the coldest first.
     fn shrink(&mut self, workers: usize, reason: Reason, now: Instant, fx: &mut Effects<R, E>) {
+        if self.held_up > 0 {
+            return; // it would be hired again as soon as nobody else gets on
+        }
         let from = self.headcount().staying();
         let gone = self.send_away(workers, fx);
         if gone > 0 {

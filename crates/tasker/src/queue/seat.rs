@@ -203,10 +203,10 @@ impl<R, E> Queue<R, E> {
         // Only while it matters, since it looks at everybody.
         let many = state.phase == Phase::Running
             && match successor {
-                true => state.roster.staying() > state.rules.max_worker_count,
+                true => state.roster.staying() > state.cap(),
                 false => state.surplus() > 0,
             };
-        let leaves = state.drained() || told || many;
+        let leaves = state.drained() || told || many || state.seats[seat].set_aside;
         if leaves {
             state.roster.set(seat, Condition::Leaving);
         } else {
@@ -306,6 +306,7 @@ impl<R, E> Queue<R, E> {
         state.seats[seat].waiter = None;
         state.unlink(seat, now, fx);
         state.roster.vacate(seat);
+        state.bring_back(seat);
         if state.roster.live() == 0 && state.phase != Phase::Running {
             // Only if the last seat was one whose thread could not be started: nobody may wait for ever.
             for who in state.take_all_waiting(now) {
@@ -350,6 +351,7 @@ impl<R, E> State<R, E> {
             predecessor: None,
             blocked: 0,
             epoch: self.epochs,
+            set_aside: false,
         };
         if seat == self.seats.len() {
             self.seats.push(fresh);

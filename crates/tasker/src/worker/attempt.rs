@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::context::TaskContext;
+use crate::context::{Seat, TaskContext};
 use crate::outcome::Panic;
 use crate::queue::job::Ran;
 use crate::task::Work;
@@ -19,7 +19,7 @@ thread_local! {
 struct Frame {
     manager: usize,
     /// Of the worker whose resource it uses, where it is a task that has one.
-    seat: Option<usize>,
+    seat: Seat,
 }
 
 /// Runs somebody else's code and catches its panic.
@@ -42,16 +42,12 @@ pub(crate) fn discard<T>(value: T) {
 
 /// As [`contain`], while the thread remembers that it works for `manager`.
 pub(crate) fn on_behalf<T>(manager: usize, code: impl FnOnce() -> T) -> Result<T, Panic> {
-    within(Frame { manager, seat: None }, code)
+    within(Frame { manager, seat: Seat::NONE }, code)
 }
 
 /// The same for a task on the resource of the worker of `seat`, if it is a worker's.
 #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "threads have `attempt`"))]
-pub(crate) fn on_seat<T>(
-    manager: usize,
-    seat: Option<usize>,
-    code: impl FnOnce() -> T,
-) -> Result<T, Panic> {
+pub(crate) fn on_seat<T>(manager: usize, seat: Seat, code: impl FnOnce() -> T) -> Result<T, Panic> {
     within(Frame { manager, seat }, code)
 }
 
@@ -81,7 +77,7 @@ pub(crate) fn is_working_for(manager: usize) -> bool {
 
 /// The seats of the tasks of `manager` that this thread is in the middle of.
 pub(crate) fn seats_for(manager: usize) -> Vec<usize> {
-    let seat = |frame: &Frame| frame.seat.filter(|_| frame.manager == manager);
+    let seat = |frame: &Frame| frame.seat.get().filter(|_| frame.manager == manager);
     WORKING_FOR
         .try_with(|stack| stack.borrow().iter().filter_map(seat).collect())
         .unwrap_or_default()

@@ -106,7 +106,7 @@ mod tests {
                 let context = crate::context::TaskContext::new(
                     crate::task::TaskId(1),
                     1,
-                    &crate::task::Settings::default(),
+                    &crate::task::Settings::here(0),
                     crate::clock::real_now(),
                     crate::cancel::CancelToken::new(),
                 );

@@ -46,6 +46,7 @@ mod run_task; // a pooled resource, an idle worker's, or a temporary one
 mod scaling; // what policies are asked, what becomes of their plans, and when they are dropped
 mod simulation; // of scaling policies: its promises hold for wild plans too
 mod stats; // the numbers of one moment
+mod stuck; // tasks that run for too long
 mod threads; // their names, and that none is left behind
 mod types; // what may go where
 mod validation; // of resources that were idle, or whose last attempt was cancelled

@@ -9,6 +9,7 @@ mod stage; // managers, valves, futures that are polled by hand, runtimes with a
 
 mod borrowing; // what closures may borrow, and what may be sent where
 mod context; // what an async task may ask, and wait for
+mod deadlocks; // 16: tasks that await tasks of their own manager
 mod dropping; // 1, 3: a future can be dropped at every await
 mod hand_over; // 4: nobody is overtaken
 mod hard_cases; // what was wrong once, and what held

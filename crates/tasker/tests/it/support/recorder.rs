@@ -1,5 +1,6 @@
 //! An observer that keeps what it was told, and can be waited for.
 
+use std::panic::Location;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,12 @@ pub(crate) enum What {
         name: Option<String>,
         outcome: Outcome,
         times: Option<TaskLifecycleTimestamps>,
+    },
+    TaskStuck {
+        id: TaskId,
+        name: Option<String>,
+        running_for: Duration,
+        location: &'static Location<'static>,
     },
     WorkerStarted {
         worker: usize,
@@ -141,6 +148,10 @@ impl From<&Event<'_>> for What {
             }
             Event::TaskFinished { id, name, outcome, times, .. } => {
                 Self::TaskFinished { id: *id, name: owned(name), outcome: *outcome, times: *times }
+            }
+            Event::TaskStuck { id, name, running_for, location, .. } => {
+                let (running_for, location) = (*running_for, *location);
+                Self::TaskStuck { id: *id, name: owned(name), running_for, location }
             }
             Event::WorkerStarted { worker, .. } => Self::WorkerStarted { worker: *worker },
             Event::WorkerStopped { worker, .. } => Self::WorkerStopped { worker: *worker },

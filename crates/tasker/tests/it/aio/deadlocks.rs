@@ -1,0 +1,199 @@
+//! Promise 16 for async managers: awaiting a task of one's own manager holds a worker up as blocking does.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tasker::autoscale::Fixed;
+use tasker::{TaskContext, TaskError};
+
+use super::stage::{
+    Handle, Manager, Outcome, Valve, build, config, end, manager, occupy, on_every_runtime, paused,
+    settle,
+};
+use crate::support::{Kit, Res};
+
+/// Runs `depth` tasks, each awaited in the middle of the one before; how many of them ran.
+fn nest(manager: Manager, depth: u32) -> Pin<Box<dyn Future<Output = Outcome<u32>> + Send>> {
+    Box::pin(async move {
+        if depth == 0 {
+            return Ok(0);
+        }
+        let inside = manager.clone();
+        let task = manager.task(async move |_: &TaskContext, _: &mut Res| {
+            Ok(1 + nest(inside.clone(), depth - 1).await.unwrap_or(0))
+        });
+        task.await
+    })
+}
+
+#[test]
+fn a_worker_is_added_for_a_task_that_awaits_another() {
+    on_every_runtime(|| async {
+        let kit = Kit::new();
+        let config = config(&kit, 1).max_worker_count(4).scaling(Fixed::new(1));
+        let manager = build(config).await;
+        assert_eq!(nest(manager.clone(), 4).await.unwrap(), 4);
+        end(&manager, &kit).await;
+    });
+}
+
+#[test]
+fn the_last_to_await_is_told_that_it_would_wait_for_ever() {
+    on_every_runtime(|| async {
+        for workers in 1..=3 {
+            let (manager, kit) = manager(workers).await;
+            let depth = workers as u32;
+            assert_eq!(nest(manager.clone(), depth + 1).await.unwrap(), depth);
+            end(&manager, &kit).await;
+        }
+    });
+}
+
+// A handle that is awaited is told, and the task stays queued.
+#[test]
+fn an_awaited_handle_is_told_and_its_task_stays() {
+    on_every_runtime(|| async {
+        let (manager, kit) = manager(1).await;
+        let inside = manager.clone();
+        let ran = Valve::new();
+        let arrived = ran.clone();
+        let outcome = manager.queue_task_once(async |_, _| {
+            let task = async move |_: &TaskContext, _: &mut Res| {
+                arrived.open();
+                Ok(())
+            };
+            Ok(inside.task_once(task).submit().await)
+        });
+        let outcome = outcome.await.unwrap();
+        assert!(matches!(outcome, Err(TaskError::WouldDeadlock)), "{outcome:?}");
+        ran.pass().await;
+        let report = manager.stop().await.unwrap();
+        assert_eq!((report.accepted, report.completed), (2, 2), "{report}");
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// Each of several that are awaited side by side is a wait; as long as one can be served, none is refused.
+#[test]
+fn tasks_that_are_awaited_side_by_side_are_served_one_after_the_other() {
+    on_every_runtime(|| async {
+        let (manager, kit) = manager(2).await;
+        let inside = manager.clone();
+        let all = manager.queue_task(async |_, _| {
+            let one = || inside.queue_task(async |_, _| Ok(1));
+            let (a, b, c) = tokio::join!(one(), one(), one());
+            Ok([a.is_ok(), b.is_ok(), c.is_ok()])
+        });
+        assert_eq!(all.await.unwrap(), [true; 3]);
+        end(&manager, &kit).await;
+    });
+}
+
+// A future that was polled and dropped waits no more, and holds nobody up.
+#[test]
+fn who_stops_to_await_holds_nobody_up() {
+    paused(async || {
+        let (manager, kit) = manager(2).await;
+        let (valve, busy) = occupy(&manager, 1).await;
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let outer = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let handle: Handle =
+                inside.task(async move |_: &TaskContext, _: &mut Res| Ok(())).submit();
+            for by_handle in [false, true] {
+                tokio::select! {
+                    biased;
+                    _ = inside.queue_task(async |_, _| Ok(())), if !by_handle => unreachable!(),
+                    _ = inside.task(async move |_: &TaskContext, _: &mut Res| Ok(())).submit(),
+                        if by_handle => unreachable!(),
+                    () = settle() => {}
+                }
+            }
+            passed.pass().await; // not a wait for its manager
+            Ok(handle)
+        });
+        let outer = outer.submit();
+        gate.await_arrivals(1).await;
+        // The other worker's task waits now: only this one would hold it up, and it does not.
+        let other = manager.clone();
+        valve.open();
+        for task in busy {
+            task.await.unwrap();
+        }
+        let nested = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            Ok(other.queue_task(async |_, _| Ok(7)).await)
+        });
+        let nested = nested.submit();
+        settle().await;
+        gate.open();
+        let handle = outer.await.unwrap();
+        handle.await.unwrap();
+        assert_eq!(nested.await.unwrap().unwrap(), 7);
+        end(&manager, &kit).await;
+    });
+}
+
+// What a task returns is polled by somebody else: its worker is not held up by that.
+#[test]
+fn a_handle_that_leaves_its_task_holds_nobody_up() {
+    paused(async || {
+        let (manager, kit) = manager(2).await;
+        let (valve, busy) = occupy(&manager, 1).await;
+        let inside = manager.clone();
+        let outer = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let mut handle = inside.task(async move |_: &TaskContext, _: &mut Res| Ok(3)).submit();
+            std::future::poll_fn(|cx| {
+                assert!(Pin::new(&mut handle).poll(cx).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+            Ok(handle)
+        });
+        let handle = outer.await.unwrap();
+        // Its worker serves others, one of which awaits another one while all workers but its own are busy.
+        let other = manager.clone();
+        let nested = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            Ok(other.queue_task(async |_, _| Ok(7)).await)
+        });
+        let nested = nested.submit();
+        settle().await;
+        valve.open();
+        assert_eq!(nested.await.unwrap().unwrap(), 7);
+        assert_eq!(handle.await.unwrap(), 3);
+        for task in busy {
+            task.await.unwrap();
+        }
+        end(&manager, &kit).await;
+    });
+}
+
+// `run_task` waits for nobody, and what is spawned is awaited by somebody else.
+#[test]
+fn an_urgent_task_inside_a_task_runs() {
+    on_every_runtime(|| async {
+        let (manager, kit) = manager(1).await;
+        let inside = manager.clone();
+        let outcome =
+            manager.queue_task(async |_, _| Ok(inside.run_task(async |_, _| Ok(5)).await));
+        assert_eq!(outcome.await.unwrap().unwrap(), 5);
+        end(&manager, &kit).await;
+    });
+}
+
+// A task that awaits its own handle would wait for itself.
+#[test]
+fn a_task_that_awaits_itself_is_told() {
+    on_every_runtime(|| async {
+        let (manager, kit) = manager(2).await;
+        let (send, receive) = tokio::sync::oneshot::channel::<Handle>();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let own = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let own = receive.await.expect("it is sent");
+            let _ = tell.send(matches!(own.await, Err(TaskError::WouldDeadlock)));
+            Ok(())
+        });
+        assert!(send.send(own.submit()).is_ok());
+        assert!(told.await.unwrap());
+        end(&manager, &kit).await;
+    });
+}
