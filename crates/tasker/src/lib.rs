@@ -130,6 +130,13 @@ mod aio;
 #[cfg(all(test, loom))]
 mod models;
 
+#[cfg(all(test, shuttle))]
+mod schedules;
+
+#[doc(hidden)]
+#[cfg(any(fuzzing, all(test, not(any(loom, shuttle)))))]
+pub mod operations;
+
 #[cfg(feature = "tokio")]
 pub use aio::{AsyncConfig, AsyncTask, AsyncTaskManager};
 pub use cancel::CancelToken;

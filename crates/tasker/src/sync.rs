@@ -1,11 +1,18 @@
-//! The one door to locks, atomics and parking: std's, or loom's where a model is built.
+//! The one door to locks, atomics and parking: std's, or those of loom or shuttle where tests ask for them.
 
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub(crate) mod time;
+
+#[cfg(not(any(loom, shuttle)))]
 use std::{sync as imp, thread as threads};
 
 #[cfg(loom)]
 use loom::{sync as imp, thread as threads};
 
+#[cfg(shuttle)]
+use shuttle::{sync as imp, thread as threads};
+
+#[cfg(not(shuttle))]
 use std::sync::PoisonError;
 use std::task::Waker;
 
@@ -13,18 +20,28 @@ use std::task::Waker;
 pub(crate) use imp::atomic::fence;
 pub(crate) use imp::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+// Shuttle runs all of a test's threads on one of the system's, so that they must not share std's.
+#[cfg(shuttle)]
+pub(crate) use shuttle::thread_local;
+#[cfg(not(shuttle))]
+pub(crate) use std::thread_local;
+
 /// A mutex without poisoning: no user code ever runs under one, so a panic inside is our own bug and
 /// must not turn into a caller that waits for ever.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
+#[cfg(not(shuttle))]
 pub(crate) type Guard<'a, T> = imp::MutexGuard<'a, T>;
+#[cfg(shuttle)]
+pub(crate) use time::Guard;
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(imp::Mutex::new(value))
     }
 
+    #[cfg(not(shuttle))]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,11 +56,13 @@ impl Condvar {
         Self(imp::Condvar::new())
     }
 
+    #[cfg(not(shuttle))]
     pub(crate) fn wait<'a, T>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits at most `limit`; may return early, so the caller checks its condition and its clock.
+    #[cfg(not(shuttle))]
     pub(crate) fn wait_timeout<'a, T>(
         &self,
         guard: Guard<'a, T>,
@@ -104,8 +123,10 @@ pub(crate) fn park() {
 
 /// Sleeps until the thread is unparked or `limit` has passed.
 pub(crate) fn park_timeout(limit: std::time::Duration) {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     threads::park_timeout(limit);
+    #[cfg(shuttle)]
+    time::park(limit);
     // A model has no time: a nap is any moment at which others may run.
     #[cfg(loom)]
     {

@@ -95,7 +95,7 @@ impl<'s> Library<'s> {
 
 /// Every text file below `root`, in the order of their paths.
 fn read_tree(root: &Path) -> io::Result<Vec<Source>> {
-    const OUTSIDE: [&str; 2] = [".git", "target"]; // neither is part of the source tree
+    const OUTSIDE: [&str; 4] = [".git", "target", "corpus", "artifacts"]; // none is part of the source tree
     let mut folders = vec![PathBuf::new()];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {

@@ -34,6 +34,7 @@ use Good::{Atomics, Locks, Threads, Time};
 /// One line a room: its path and its band.
 pub(super) const ROOMS: &[(&str, Band)] = &[
     ("sync.rs", Values),
+    ("sync/", Values),
     ("clock.rs", Values),
     ("cancel.rs", Values),
     ("outcome.rs", Values),
@@ -69,6 +70,7 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("resource/mod.rs", Parts),
     ("worker/attempt.rs", Parts),
     ("worker/scoped.rs", Parts),
+    ("operations/", Parts), // not in the library: decisions and what tests compare them with
     ("queue/", Machines),
     ("pool/mod.rs", Machines),
     ("engine/", Conductors),       // what the threads of one manager share
@@ -136,10 +138,11 @@ pub(super) struct Door {
 /// One line a door. Every other file goes through one of these.
 #[rustfmt::skip] // one line a door
 pub(super) const DOORS: &[Door] = &[
-    door("sync.rs", &[Locks, Atomics, Threads], "chooses between std and loom"),
+    door("sync.rs", &[Locks, Atomics, Threads], "chooses between std, loom and shuttle"),
+    door("sync/time.rs", &[Locks], "is a timed wait where shuttle chooses the schedule"),
     door("clock.rs", &[Locks, Time], "is the clock, and the one that tests move by hand"),
     door("outcome.rs", &[Locks], "makes the payload of a panic Sync; nobody waits for that lock"),
-    door("pool/mod.rs", &[Locks, Threads], "starts and joins the threads; only joining needs its lock"),
+    door("pool/mod.rs", &[Threads], "starts and joins the threads"),
     door("metrics/", &[Locks, Atomics, Threads], "counts outside every protocol that loom explores"),
 ];
 

@@ -4,11 +4,18 @@ pub(crate) mod relief;
 pub(crate) mod roster;
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, ThreadId};
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(shuttle)]
+use shuttle::thread;
+#[cfg(not(shuttle))]
+use std::thread;
+
+use thread::{JoinHandle, ThreadId};
+
 use crate::clock::real_now;
+use crate::sync::{Condvar, Mutex};
 
 /// The threads of one manager.
 #[derive(Debug)]
@@ -24,10 +31,6 @@ struct Roll {
     /// Threads that have not come to their end.
     present: Mutex<Vec<ThreadId>>,
     left: Condvar,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Crew {
@@ -46,16 +49,16 @@ impl Crew {
         struct SignOff(Arc<Roll>);
         impl Drop for SignOff {
             fn drop(&mut self) {
-                let me = std::thread::current().id();
-                lock(&self.0.present).retain(|thread| *thread != me);
+                let me = thread::current().id();
+                self.0.present.lock().retain(|thread| *thread != me);
                 self.0.left.notify_all();
             }
         }
 
-        let builder = std::thread::Builder::new().name(format!("{}-{suffix}", self.name));
+        let builder = thread::Builder::new().name(format!("{}-{suffix}", self.name));
         let roll = Arc::clone(&self.roll);
         // Held over the start: the thread cannot sign off before it is on the list.
-        let mut present = lock(&self.roll.present);
+        let mut present = self.roll.present.lock();
         #[expect(clippy::disallowed_methods, reason = "this is the place that starts threads")]
         let thread = builder.spawn(move || {
             let _sign_off = SignOff(roll);
@@ -63,7 +66,8 @@ impl Crew {
         })?;
         present.push(thread.thread().id());
         drop(present);
-        let mut threads = lock(&self.roll.threads);
+        let mut threads = self.roll.threads.lock();
+        #[cfg(not(shuttle))] // whose threads cannot be asked
         threads.retain(|thread| !thread.is_finished()); // those who have left need no farewell
         threads.push(thread);
         Ok(())
@@ -71,26 +75,23 @@ impl Crew {
 
     /// Waits until every thread has ended, except the calling one; for at most `limit`.
     pub(crate) fn join(&self, limit: Option<Duration>) {
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         let end = limit.and_then(|limit| real_now().checked_add(limit));
-        let mut present = lock(&self.roll.present);
+        let mut present = self.roll.present.lock();
         while present.iter().any(|thread| *thread != me) {
             present = match end {
-                None => self.roll.left.wait(present).unwrap_or_else(PoisonError::into_inner),
+                None => self.roll.left.wait(present),
                 Some(end) => {
                     let left = end.saturating_duration_since(real_now());
                     if left.is_zero() {
                         return;
                     }
-                    match self.roll.left.wait_timeout(present, left) {
-                        Ok((present, _)) => present,
-                        Err(poisoned) => poisoned.into_inner().0,
-                    }
+                    self.roll.left.wait_timeout(present, left)
                 }
             };
         }
         drop(present);
-        let threads = std::mem::take(&mut *lock(&self.roll.threads));
+        let threads = std::mem::take(&mut *self.roll.threads.lock());
         for thread in threads {
             if thread.thread().id() != me {
                 // Workers catch every panic; one that came through anyway has been printed.

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::context::{Seat, TaskContext};
 use crate::outcome::Panic;
 use crate::queue::job::Ran;
+use crate::sync::thread_local;
 use crate::task::Work;
 
 thread_local! {
