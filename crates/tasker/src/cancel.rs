@@ -268,8 +268,10 @@ impl CancelToken {
 
 /// Drops a waker: outside of every lock, since that is somebody else's code, and whatever comes of it.
 fn let_go(waker: Option<Waker>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(waker))) {
-        std::mem::forget(payload); // it may panic as well
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(waker)))
+        && let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        std::mem::forget(again); // it may panic as well: leaking what is left is the lesser evil
     }
 }
 
@@ -347,6 +349,24 @@ mod tests {
         assert_eq!(token.0.waiting.lock().wakers.len(), 1);
         drop(future);
         assert_eq!(token.0.waiting.lock().wakers.len(), 0);
+    }
+
+    // It was forgotten, which leaked it; the address sanitizer told.
+    #[test]
+    fn what_a_waker_panics_with_when_it_is_dropped_is_dropped_too() {
+        struct Grenade(std::sync::Mutex<Option<Arc<()>>>);
+        impl std::task::Wake for Grenade {
+            fn wake(self: Arc<Self>) {}
+        }
+        impl Drop for Grenade {
+            fn drop(&mut self) {
+                std::panic::panic_any(self.0.lock().unwrap().take());
+            }
+        }
+        let payload = Arc::new(());
+        let grenade = Grenade(std::sync::Mutex::new(Some(Arc::clone(&payload))));
+        let_go(Some(Waker::from(Arc::new(grenade))));
+        assert_eq!(Arc::strong_count(&payload), 1);
     }
 
     #[test]

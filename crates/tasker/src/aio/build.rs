@@ -13,6 +13,7 @@ use super::worker::Worker;
 use crate::engine::{Building, Engine};
 use crate::error::BuildError;
 use crate::knobs::Checked;
+use crate::outcome::Panic;
 use crate::queue::Effects;
 use crate::resource::lending::Shared;
 use crate::resource::slot::Failure;
@@ -38,7 +39,11 @@ pub(crate) async fn build<R: Send + 'static, E: Send + 'static>(
         let worker = Worker::new(Arc::clone(&engine), seat, number).building(Arc::clone(&building));
         roll.spawn(worker.begin());
     }
-    let failure = poll_fn(|cx| building.poll(cx.waker())).await;
+    let mut failure = poll_fn(|cx| building.poll(cx.waker())).await;
+    // Who was polled once more while the runtime shut down has left in order, and failed at nothing.
+    if failure.is_none() && engine.staff.is_stranded() {
+        failure = Some(Failure::Panicked(Panic::new(Box::new("the runtime shut down"))));
+    }
     site.kept = failure.is_none();
     drop(site);
     let error = match failure {

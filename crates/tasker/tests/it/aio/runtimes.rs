@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use tasker::{
-    AsyncConfig, AsyncTaskManager, Backoff, BuildError, Phase, RejectReason, ShutdownError,
-    TaskContext, TaskError, TaskManager,
+    AsyncConfig, AsyncTaskManager, Backoff, BuildError, Event, Observer, Phase, RejectReason,
+    ShutdownError, TaskContext, TaskError, TaskManager,
 };
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, yield_now};
@@ -509,6 +509,50 @@ fn a_manager_that_is_being_built_ends_with_its_runtime() {
             assert!(matches!(error, BuildError::CreatePanicked(_)), "{error:?}");
             assert_eq!(kit.destroyed(), 1, "the one that was made; the other one never was");
         }
+    });
+}
+
+/// Opens a gate when its manager is killed.
+struct OnKill(Gate);
+
+impl Observer for OnKill {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::PhaseChanged { phase: Phase::Killed, .. } = event {
+            self.0.open();
+        }
+    }
+}
+
+// Promise 8: a runtime of several threads may poll a worker once more while it shuts down. That worker made its
+// resource, found the manager killed and left in order, and since nobody had failed, `new` gave a killed manager out.
+#[test]
+fn a_manager_whose_runtime_ends_while_a_resource_is_made_is_not_built() {
+    within(LIMIT, || {
+        let runtime = Kind::MultiThread.runtime();
+        let (kit, killed) = (Kit::new(), Gate::new());
+        let create = {
+            let (kit, killed) = (kit.clone(), killed.clone());
+            move || {
+                let (kit, killed) = (kit.clone(), killed.clone());
+                async move {
+                    killed.wait(); // on the runtime's thread, so that this poll outlasts the kill
+                    kit.create()
+                }
+            }
+        };
+        let destroy = kit.clone();
+        let config = AsyncConfig::new(create)
+            .on_destroy(move |res| std::future::ready(destroy.destroy(res)))
+            .worker_count(1)
+            .resource_pool_size(0)
+            .observer(OnKill(killed.clone()));
+        let mut new = ByHand::new(AsyncTaskManager::new(config));
+        runtime.block_on(async { assert!(new.poll().is_pending()) });
+        killed.await_arrivals(1);
+        drop(runtime);
+        let Poll::Ready(built) = new.poll() else { panic!("it waits for a runtime that is gone") };
+        assert!(matches!(built, Err(BuildError::CreatePanicked(_))), "{built:?}");
+        kit.assert_all_destroyed_once();
     });
 }
 
