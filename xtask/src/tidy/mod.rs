@@ -4,6 +4,7 @@ mod bands;
 mod code;
 mod decisions;
 mod doors;
+mod guarantees;
 mod opening;
 mod paths;
 mod safety;
@@ -61,6 +62,7 @@ fn check(files: &[Source]) -> Vec<Problem> {
     problems.extend(decisions::check(&library, tables::DECISIONS));
     problems.extend(bands::check(&library, tables::ROOMS));
     problems.extend(doors::check(&library, tables::DOORS));
+    problems.extend(guarantees::check(files));
     problems.sort();
     problems
 }

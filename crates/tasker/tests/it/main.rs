@@ -38,7 +38,7 @@ mod explaining; // why there are so many workers, and what is waited for
 mod handles; // to be waited on, polled, asked, or dropped
 mod hard_cases; // cases that were wrong once
 mod pausing; // tasks are held back, and started again
-mod properties; // random programs over several threads
+mod properties; // random programs on both managers
 mod reports; // of shutdowns: they add up, with stragglers and without
 mod resizing; // new limits for a manager that runs
 mod resource_life; // how old resources get, how often they are used, how long they lie idle

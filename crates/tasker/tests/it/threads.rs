@@ -41,28 +41,7 @@ fn a_worker_is_called_tasker_by_default() {
 #[cfg(target_os = "linux")]
 mod left_behind {
     use super::*;
-
-    /// A name that no other manager of this process has, short enough for the system.
-    fn unique_name() -> String {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        format!("crew{}x", NEXT.fetch_add(1, Ordering::SeqCst))
-    }
-
-    /// How many threads of this process have a name that begins with `prefix`.
-    fn threads_of(prefix: &str) -> usize {
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        let names = tasks.filter_map(|task| {
-            // A thread may end while we look.
-            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
-        });
-        names.filter(|name| name.starts_with(prefix)).count()
-    }
-
-    // A joined thread disappears from the system's list a moment after it can be joined.
-    #[track_caller]
-    fn assert_gone(prefix: &str) {
-        eventually("the threads are gone", || threads_of(prefix) == 0);
-    }
+    use crate::support::{assert_gone, threads_of, unique_name};
 
     // Promise 10: `stop` ends every thread.
     #[test]

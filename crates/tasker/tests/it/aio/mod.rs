@@ -14,7 +14,7 @@ mod dropping; // 1, 3: a future can be dropped at every await
 mod hand_over; // 4: nobody is overtaken
 mod hard_cases; // what was wrong once, and what held
 mod paused_time; // all of a manager's time is its runtime's
-mod random; // random programs on both kinds of runtime
+pub(crate) mod random; // plays random programs
 mod runtimes; // every kind of runtime, and one that goes away
 mod timeouts_and_kills; // 11, 17: what is dropped from outside, and what decides itself
 mod urgent; // 6, 17: `run_now`, ahead of every lane, with options

@@ -8,6 +8,7 @@ mod crew;
 mod doors;
 mod gate;
 mod kit;
+mod left_behind;
 mod log;
 mod puppet;
 mod recorder;
@@ -23,6 +24,9 @@ pub(crate) use crew::{await_rest, end, id_of, step, submit, wait_all, waiting};
 pub(crate) use doors::{Door, Manager, block_on};
 pub(crate) use gate::Gate;
 pub(crate) use kit::{Fault, Kit, Res};
+#[cfg(target_os = "linux")]
+pub(crate) use left_behind::threads_of;
+pub(crate) use left_behind::{assert_gone, unique_name};
 pub(crate) use log::Log;
 pub(crate) use puppet::Puppet;
 pub(crate) use recorder::{Recorder, What, assert_only, gone, gone_from_pool};

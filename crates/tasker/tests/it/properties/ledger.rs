@@ -1,0 +1,280 @@
+//! What became of each task of a program, and what has to hold of it in the end.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tasker::{Outcome as Ended, RejectReason, ShutdownReport, TaskError, TaskHandle};
+
+use super::program::{Door, Ending, Inside, Program, Task};
+use crate::support::{Fault, Kit, Recorder, What, assert_complete};
+
+pub(crate) type Outcome = Result<(), TaskError<Fault>>;
+pub(crate) type Handle = TaskHandle<(), Fault>;
+
+/// Clones share everything.
+#[derive(Clone, Default)]
+pub(crate) struct Ledger(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    entries: Vec<Entry>,
+    /// The tasks in the order in which their first attempts began.
+    begun: Vec<usize>,
+    /// Handles that tasks have left to others.
+    left: Vec<(usize, Handle)>,
+    /// Held by every closure that is still there.
+    alive: Arc<()>,
+}
+
+struct Entry {
+    task: Task,
+    /// Who handed it over; nobody, if another task did.
+    caller: Option<usize>,
+    runs: u32,
+    /// Attempts that returned `Ok`.
+    good_runs: u32,
+    delivered: Vec<Ended>,
+    /// Nobody waits for it any more.
+    let_go: bool,
+}
+
+impl Ledger {
+    /// Notes a task that is about to be handed over, and gives its number.
+    pub(crate) fn enter(&self, task: Task, caller: Option<usize>) -> usize {
+        let mut state = self.lock();
+        let delivered = Vec::new();
+        let let_go = task.door == Door::Detach;
+        state.entries.push(Entry { task, caller, runs: 0, good_runs: 0, delivered, let_go });
+        state.entries.len() - 1
+    }
+
+    /// For the closure of a task to hold.
+    pub(crate) fn sign_of_life(&self) -> Arc<()> {
+        Arc::clone(&self.lock().alive)
+    }
+
+    pub(crate) fn begins(&self, number: usize) {
+        let mut state = self.lock();
+        state.entries[number].runs += 1;
+        if state.entries[number].runs == 1 {
+            state.begun.push(number);
+        }
+    }
+
+    pub(crate) fn returns(&self, number: usize, returned: Result<(), Fault>) -> Result<(), Fault> {
+        self.lock().entries[number].good_runs += u32::from(returned.is_ok());
+        returned
+    }
+
+    pub(crate) fn deliver(&self, number: usize, outcome: &Outcome) {
+        let ended = match outcome {
+            Ok(()) => Ended::Completed,
+            Err(TaskError::ShuttingDown) => Ended::Refused,
+            Err(TaskError::Killed) => Ended::Killed,
+            Err(TaskError::Cancelled) => Ended::Cancelled,
+            Err(TaskError::TimedOut) => Ended::TimedOut,
+            Err(TaskError::Expired) => Ended::Expired,
+            Err(TaskError::QueueFull) => Ended::QueueFull,
+            Err(TaskError::Failed(_)) => Ended::Failed,
+            Err(TaskError::CreateFailed(_)) => Ended::CreateFailed,
+            Err(TaskError::Panicked(_)) => Ended::Panicked,
+            Err(TaskError::WouldDeadlock) => Ended::WouldDeadlock,
+            Err(TaskError::RetriesExhausted { attempts, .. }) => {
+                assert_eq!(*attempts, self.lock().entries[number].runs, "attempts of {number}");
+                Ended::RetriesExhausted
+            }
+            Err(other) => panic!("nothing in a program ends as {other:?}"),
+        };
+        self.lock().entries[number].delivered.push(ended);
+    }
+
+    pub(crate) fn deliver_refusal(&self, number: usize, reason: RejectReason) {
+        self.deliver(
+            number,
+            &Err(match reason {
+                RejectReason::QueueFull => TaskError::QueueFull,
+                _ => TaskError::ShuttingDown,
+            }),
+        );
+    }
+
+    /// Nobody will be told how it ends.
+    pub(crate) fn let_go(&self, number: usize) {
+        self.lock().entries[number].let_go = true;
+    }
+
+    /// Leaves a handle to whoever ends the program.
+    pub(crate) fn leave(&self, number: usize, handle: Handle) {
+        self.lock().left.push((number, handle));
+    }
+
+    pub(crate) fn take_left(&self) -> Vec<(usize, Handle)> {
+        std::mem::take(&mut self.lock().left)
+    }
+
+    /// Whether every closure is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        Arc::strong_count(&self.lock().alive) == 1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails unless everything holds that has to when nothing of the manager is left.
+    pub(crate) fn check(
+        &self,
+        program: &Program,
+        kit: &Kit,
+        seen: &Recorder,
+        reports: &[ShutdownReport],
+    ) {
+        let state = self.lock();
+        // Small print: the report adds up. Each counts the same ends as the events do.
+        let events = Events::of(seen, state.entries.len());
+        for report in reports {
+            assert_complete(report);
+            let counts = [report.accepted, report.completed, report.cancelled, report.dropped];
+            assert_eq!(counts, events.counts(), "{report}");
+            assert_eq!(report.resources_created, kit.created());
+        }
+        for (number, entry) in state.entries.iter().enumerate() {
+            entry.check(program, number, &events.of_tasks[number]);
+        }
+        check_order(&state, program.cap());
+        // Promise 3.
+        kit.assert_all_destroyed_once();
+        // Promise 2: workers' resources, pooled ones, and one for each `run_now` under way.
+        let most = (program.cap() + program.beside_workers()) as u64;
+        assert!(kit.peak() <= most, "{} resources at a time, and not {most}", kit.peak());
+    }
+}
+
+/// What the manager told its observer of one task.
+#[derive(Debug, Default, Clone)]
+struct Story {
+    queued: u32,
+    started: u32,
+    finished: Vec<Ended>,
+}
+
+struct Events {
+    of_tasks: Vec<Story>,
+}
+
+impl Events {
+    fn of(seen: &Recorder, tasks: usize) -> Self {
+        let mut of_tasks = vec![Story::default(); tasks];
+        for event in seen.events() {
+            match event.what {
+                What::TaskQueued { name, .. } => of_tasks[number(name)].queued += 1,
+                What::TaskStarted { name, .. } => of_tasks[number(name)].started += 1,
+                What::TaskFinished { name, outcome, .. } => {
+                    of_tasks[number(name)].finished.push(outcome);
+                }
+                _ => {}
+            }
+        }
+        Self { of_tasks }
+    }
+
+    /// Accepted, completed, cancelled, dropped.
+    fn counts(&self) -> [u64; 4] {
+        let ends = |wanted: &[Ended]| {
+            let ends = self.of_tasks.iter().flat_map(|story| &story.finished);
+            ends.filter(|ended| wanted.contains(ended)).count() as u64
+        };
+        let accepted = self.of_tasks.iter().map(|story| u64::from(story.queued)).sum();
+        let dropped = ends(&[Ended::Killed, Ended::Expired, Ended::QueueFull]);
+        [accepted, ends(&[Ended::Completed]), ends(&[Ended::Cancelled]), dropped]
+    }
+}
+
+fn number(name: Option<String>) -> usize {
+    name.expect("every task has a name").parse().expect("a name is a number")
+}
+
+impl Entry {
+    fn check(&self, program: &Program, number: usize, story: &Story) {
+        let (task, runs) = (&self.task, self.runs);
+        let tale =
+            || format!("task {number}, {task}: {:?}, {runs} runs, {story:?}", self.delivered);
+        // Promise 1: an accepted task ends once, and whoever waits is told once.
+        assert!(story.queued <= 1 && story.finished.len() as u32 == story.queued, "{}", tale());
+        let told = if self.let_go { 0..=1 } else { 1..=1 };
+        assert!(told.contains(&self.delivered.len()), "{}", tale());
+        // A handle that would have waited for ever leaves its task alone.
+        let delivered = self.delivered.first().filter(|ended| **ended != Ended::WouldDeadlock);
+        let accepted = story.finished.first();
+        if let (Some(delivered), Some(finished)) = (delivered, accepted) {
+            assert_eq!(delivered, finished, "{}", tale());
+        }
+        assert_eq!(story.started, runs, "{}", tale());
+        // Promises 5 and 6.
+        let most = if task.has_one_attempt() { 1 } else { Program::MAX_RETRIES + 1 };
+        assert!(runs <= most, "{}", tale());
+        let Some(ended) = accepted.or(delivered) else {
+            assert!(self.let_go && runs == 0, "{}", tale());
+            return;
+        };
+        if accepted.is_none() {
+            assert_eq!(runs, 0, "what is not accepted does not run: {}", tale());
+        }
+        // Promise 17: what returns `Ok` delivers it. A future may be dropped in the very moment.
+        assert_eq!(u32::from(*ended == Ended::Completed), self.good_runs, "{}", tale());
+        let is_sick = matches!(task.ending, Ending::Sick | Ending::SickOnce);
+        let asked = task.cancel || task.door == Door::Dropped;
+        let possible = match ended {
+            Ended::Completed => !matches!(
+                task.ending,
+                Ending::Own
+                    | Ending::Sick
+                    | Ending::Panics
+                    | Ending::FailsWhenCancelled
+                    | Ending::Never
+            ),
+            // 6, 7.
+            Ended::Failed => {
+                runs > 0 && (task.ending == Ending::Own || is_sick && task.has_one_attempt())
+            }
+            Ended::RetriesExhausted => runs == most && task.ending == Ending::Sick,
+            // 8.
+            Ended::Panicked => {
+                runs > 0 && matches!(task.ending, Ending::Panics | Ending::PanicsInDrop)
+            }
+            // 17.
+            Ended::TimedOut => runs > 0 && task.timeout,
+            Ended::Expired => runs == 0 && task.start_within.is_some(),
+            Ended::Cancelled => asked || program.cancels_all() || program.kills(),
+            // 11: what waited, be it for its first attempt or for a retry.
+            Ended::Killed => program.kills() && (runs == 0 || is_sick),
+            // 12 and small print.
+            Ended::Refused => runs == 0,
+            Ended::QueueFull => runs == 0 && program.capacity.is_some(),
+            // 10.
+            Ended::CreateFailed => program.failing_creates > 0,
+            Ended::WouldDeadlock => task.inside == Some(Inside::Waits),
+            _ => false,
+        };
+        assert!(possible, "{}", tale());
+    }
+}
+
+/// Promise 4: of the tasks that one caller submits to one lane, each is taken by a worker after those before
+/// it. Who was taken begins, but for the others of `cap` workers, who may be about to: so it begins before at
+/// most `cap - 1` of those that were submitted before it, and with one worker before none.
+fn check_order(state: &State, cap: usize) {
+    let mut place = vec![None; state.entries.len()];
+    for (at, &number) in state.begun.iter().enumerate() {
+        place[number] = Some(at);
+    }
+    let line_of = |number: usize| {
+        let entry = &state.entries[number];
+        entry.caller.filter(|_| entry.task.is_detached()).map(|caller| (caller, entry.task.lane))
+    };
+    for (at, &number) in state.begun.iter().enumerate() {
+        let Some(line) = line_of(number) else { continue };
+        let before = (0..number).filter(|&older| line_of(older) == Some(line));
+        let overtaken: Vec<_> = before.filter(|&older| place[older] > Some(at)).collect();
+        assert!(overtaken.len() < cap, "task {number} began before {overtaken:?} of its line");
+    }
+}
