@@ -35,6 +35,7 @@
 //!   for. [`TaskManager::resize`], [`pause`](TaskManager::pause) and [`resume`](TaskManager::resume) change a
 //!   manager that runs.
 //! - [`Observer`], [`Logger`] and [`MetricsCollector`] watch, and change nothing.
+//! - The module `testing` (feature `testing`) breaks resources on order, so that you can test your settings.
 //!
 //! # Async code
 //!
@@ -127,6 +128,9 @@ mod sync;
 #[cfg(feature = "tokio")]
 mod aio;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 #[cfg(all(test, loom))]
 mod models;
 
@@ -156,12 +160,6 @@ pub use shutdown::{Phase, ShutdownReport, Straggler};
 pub use stats::TaskStats;
 pub use submit::Task;
 pub use task::{Once, Priority, Repeatable, TaskId, Work};
-
-/// Tools for tests (feature `testing`).
-#[cfg(feature = "testing")]
-pub mod testing {
-    pub use crate::clock::ManualClock;
-}
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

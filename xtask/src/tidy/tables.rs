@@ -85,7 +85,8 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("aio/", Conductors), // what the tasks of one async manager share
     ("aio/task.rs", Manager),
     ("aio/manager.rs", Manager),
-    ("aio/mod.rs", Front), // names what is in it
+    ("aio/mod.rs", Front),    // names what is in it
+    ("testing/", Conductors), // it hands out configurations, and nobody imports it
     ("submit.rs", Manager),
     ("manager.rs", Manager),
     ("lib.rs", Front),
@@ -143,6 +144,7 @@ pub(super) const DOORS: &[Door] = &[
     door("clock.rs", &[Locks, Time], "is the clock, and the one that tests move by hand"),
     door("outcome.rs", &[Locks], "makes the payload of a panic Sync; nobody waits for that lock"),
     door("pool/mod.rs", &[Threads], "starts and joins the threads"),
+    door("testing/panics_on_drop.rs", &[Threads], "asks whether its thread panics; a second panic would end the process"),
     door("metrics/", &[Locks, Atomics, Threads], "counts outside every protocol that loom explores"),
 ];
 

@@ -17,7 +17,7 @@ mod visit;
 mod work;
 mod worker;
 
-pub use config::AsyncConfig;
+pub use self::config::AsyncConfig;
 pub use manager::AsyncTaskManager;
 pub use task::AsyncTask;
 

@@ -65,7 +65,10 @@ fn a_refused_call_is_withdrawn() {
         let inside = manager.clone();
         let outcome = manager.queue_task(move |_, _| {
             let mut ran = false;
-            let refused = inside.queue_task(|_, _| Ok(ran = true));
+            let refused = inside.queue_task(|_, _| {
+                ran = true;
+                Ok(())
+            });
             assert!(matches!(refused, Err(TaskError::WouldDeadlock)), "{refused:?}");
             let stats = inside.stats();
             assert_eq!((ran, stats.queued_tasks, stats.running_tasks), (false, 0, 1));
@@ -89,7 +92,12 @@ fn a_refused_wait_leaves_the_task_queued() {
         let (inside, (send, receive)) = (manager.clone(), channel());
         let outcome = manager.queue_task(move |_, _| {
             let send = send.clone();
-            let queued = inside.task_once(move |_, _| Ok(send.send("it ran").unwrap())).submit();
+            let queued = inside
+                .task_once(move |_, _| {
+                    send.send("it ran").unwrap();
+                    Ok(())
+                })
+                .submit();
             Ok(queued.wait().map_err(|error| error.to_string()))
         });
         assert_eq!(outcome.unwrap().unwrap_err(), "waiting for this task would block every worker");
@@ -243,7 +251,14 @@ fn a_circle_of_handles_is_broken() {
             manager.task(|_, _| Ok(())).run().unwrap(); // the third one works
             to_first.send(b).unwrap();
             to_second.send(a).unwrap();
-            manager.task_once(move |_, _| Ok(sent.send(()).unwrap())).submit().wait().unwrap();
+            manager
+                .task_once(move |_, _| {
+                    sent.send(()).unwrap();
+                    Ok(())
+                })
+                .submit()
+                .wait()
+                .unwrap();
             outcome
         };
         ended.recv().unwrap();

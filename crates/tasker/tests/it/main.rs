@@ -51,4 +51,6 @@ mod threads; // their names, and that none is left behind
 mod types; // what may go where
 mod validation; // of resources that were idle, or whose last attempt was cancelled
 
+mod faults; // 1, 2, 3, 9: each fault of the public kit, in a stop, a kill, a burst and a recovery, for every manager
+
 mod aio; // what only async managers promise (feature `tokio`)

@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use tasker::testing::ManualClock;
-use tasker::{BuildError, DestroyReason, TaskManager};
+use tasker::{BuildError, DestroyReason, TaskContext, TaskManager};
 
 use crate::support::{
     Busy, Fault, Gate, Kit, Recorder, Res, What, assert_complete, await_rest, end, eventually,
@@ -12,6 +12,16 @@ use crate::support::{
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// A task that ends when the gate is open.
+fn waits_at(
+    gate: Gate,
+) -> impl FnMut(&TaskContext, &mut Res) -> Result<(), Fault> + Send + 'static {
+    move |_, _| {
+        gate.wait();
+        Ok(())
+    }
+}
 
 /// What was told as stuck, and the line that it came from.
 fn stuck(seen: &Recorder) -> Vec<(Option<String>, Duration, u32)> {
@@ -34,13 +44,13 @@ fn a_task_that_runs_for_too_long_is_told_of_once() {
         let config = kit.config(2).stuck_after(MINUTE).observer(seen.clone());
         let manager = kind.build(config.clock(clock.clone()));
         let inside = gate.clone();
-        let task = manager.task(move |_, _| Ok(inside.wait())).name("slow");
+        let task = manager.task(waits_at(inside)).name("slow");
         let line = line!() - 1;
         let slow = task.submit();
         gate.await_arrivals(1);
         clock.advance(MINUTE / 2);
         let inside = gate.clone();
-        let later = manager.task(move |_, _| Ok(inside.wait())).submit();
+        let later = manager.task(waits_at(inside)).submit();
         gate.await_arrivals(2);
         clock.advance(MINUTE / 2 - Duration::from_nanos(1));
         assert!(stuck(&seen).is_empty() && manager.explain().stuck.is_empty());
@@ -75,13 +85,13 @@ fn every_door_knows_who_came_in() {
         }
         #[rustfmt::skip]
         let doors: [Door; 7] = [
-            |manager, gate| { let _ = manager.queue_task(move |_, _| Ok(gate.wait())); here() },
-            |manager, gate| { let _ = manager.queue_task_once(move |_, _| Ok(gate.wait())); here() },
-            |manager, gate| { let _ = manager.queue_task_with_priority(move |_, _| Ok(gate.wait())); here() },
-            |manager, gate| { let _ = manager.run_task(move |_, _| Ok(gate.wait())); here() },
-            |manager, gate| { drop(manager.queue_task_async(move |_, _| Ok(gate.wait()))); here() },
-            |manager, gate| { manager.queue_task_with_callback(move |_, _| Ok(gate.wait()), |_| {}); here() },
-            |manager, gate| { drop(manager.task_once(move |_, _| Ok(gate.wait())).submit()); here() },
+            |manager, gate| { let _ = manager.queue_task(waits_at(gate)); here() },
+            |manager, gate| { let _ = manager.queue_task_once(waits_at(gate)); here() },
+            |manager, gate| { let _ = manager.queue_task_with_priority(waits_at(gate)); here() },
+            |manager, gate| { let _ = manager.run_task(waits_at(gate)); here() },
+            |manager, gate| { drop(manager.queue_task_async(waits_at(gate))); here() },
+            |manager, gate| { manager.queue_task_with_callback(waits_at(gate), |_| {}); here() },
+            |manager, gate| { drop(manager.task_once(waits_at(gate)).submit()); here() },
         ];
         for door in doors {
             let (kit, clock, seen, gate) =

@@ -8,7 +8,7 @@
 mod jobs; // tasks that are the same code for every kind
 #[macro_use] // `on_every_kind!`
 mod kinds; // the kinds of manager, and what a test can do with each
-mod runtime; // a tokio runtime that runs for as long as a test needs it
+pub(crate) mod runtime; // a tokio runtime that runs for as long as a test needs it
 mod settings; // what managers are built with
 mod watch; // what is done aside, and waited for
 
