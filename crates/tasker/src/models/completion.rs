@@ -5,6 +5,13 @@ use std::sync::Arc;
 use loom::thread;
 
 use crate::completion::Completion;
+use crate::context::TaskContext;
+use crate::detached::{Answer, Detached};
+use crate::outcome::TaskError;
+use crate::queue::awaited::{Awaited, Supervisor};
+use crate::queue::job::{Job, Runnable, Ticket};
+use crate::sync::Waiter;
+use crate::task::{Repeatable, Settings};
 
 // Promise 1.
 #[test]
@@ -44,5 +51,52 @@ fn a_polled_future_is_woken_when_the_cell_is_filled() {
         let got = loom::future::block_on(std::future::poll_fn(|cx| cell.poll(cx.waker())));
         assert_eq!(got, 7);
         filling.join().unwrap().unwrap();
+    });
+}
+
+/// A manager that nobody asks.
+struct Nobody;
+
+impl Supervisor for Nobody {
+    fn cancel(&self, _: &Ticket) {}
+
+    fn seats(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn is_held_up_by_awaiting(&self) -> bool {
+        false
+    }
+
+    fn block(&self, _: Vec<usize>, _: Awaited) -> u32 {
+        0
+    }
+
+    fn is_refused(&self, _: u32, _: Waiter) -> bool {
+        false
+    }
+
+    fn unblock(&self, _: u32) {}
+}
+
+// Promise 1: a task that somebody drops on its way is answered, and its closure is gone by then.
+#[test]
+fn a_handle_is_answered_when_its_promise_is_dropped() {
+    loom::model(|| {
+        let closure = Arc::new(());
+        let kept = Arc::clone(&closure);
+        let work = Repeatable(move |_: &TaskContext, _: &mut u32| {
+            let _ = &kept;
+            Ok::<(), ()>(())
+        });
+        let ticket = Ticket::new(Settings::here(0), true, super::now());
+        let answer = Answer { completion: Completion::new(), manager: Arc::new(Nobody) };
+        let task = Arc::new(Detached::new(0, ticket, work, answer));
+        let job: Job<u32, ()> = Job::new(Arc::clone(&task) as Arc<dyn Runnable<u32, ()>>);
+        let queue = thread::spawn(move || drop(job));
+        let outcome = task.sink.completion.wait();
+        assert!(matches!(outcome, Err(TaskError::Killed)));
+        assert_eq!(Arc::strong_count(&closure), 1);
+        queue.join().unwrap();
     });
 }

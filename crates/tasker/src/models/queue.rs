@@ -196,7 +196,7 @@ fn a_cancelled_job_runs_or_ends_and_never_both_unseen() {
 // Promise 10: two workers that cannot get a resource while the manager stops. An earlier version let
 // each count on the other, so that both left and the task's caller waited for ever.
 #[test]
-fn the_last_worker_out_ends_what_is_left_and_reports_stopped() {
+fn the_last_worker_out_reports_stopped() {
     loom::model(|| {
         let queue = queue(2, false);
         let seats = [queue.hire().unwrap().0, queue.hire().unwrap().0];

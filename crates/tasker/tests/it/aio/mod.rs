@@ -16,5 +16,6 @@ mod hard_cases; // what was wrong once, and what held
 mod paused_time; // all of a manager's time is its runtime's
 pub(crate) mod random; // plays random programs
 mod runtimes; // every kind of runtime, and one that goes away
+mod stuck; // tasks that run for too long
 mod timeouts_and_kills; // 11, 17: what is dropped from outside, and what decides itself
 mod urgent; // 6, 17: `run_now`, ahead of every lane, with options
