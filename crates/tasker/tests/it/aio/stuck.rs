@@ -39,16 +39,16 @@ fn an_async_task_that_runs_for_too_long_is_told_of_once() {
         let submitted = waits_at(&manager, &valve);
         let (other, gate) = (manager.clone(), valve.clone());
         let awaited = tokio::spawn(async move {
-            let task = async |_: &TaskContext, _: &mut Res| {
+            let task = async move |_: &TaskContext, _: &mut Res| {
                 gate.pass().await;
                 Ok(())
             };
-            other.queue_task(task).await
+            other.queue_task_once(task).await
         });
         valve.await_arrivals(2).await;
         let (other, gate) = (manager.clone(), valve.clone());
         let urgent = tokio::spawn(async move {
-            let task = async |_: &TaskContext, _: &mut Res| {
+            let task = async move |_: &TaskContext, _: &mut Res| {
                 gate.pass().await;
                 Ok(())
             };
