@@ -20,7 +20,7 @@ lines are the verdict.
 Examples, where soak is `cargo run --release --example soak --`:
   soak --tasks 200000 --seconds 20         short, as in CI
   soak --seconds 600 --manager async       ten minutes of async managers
-  soak --tasks 100000000                   the long one, about an hour
+  soak --tasks 100000000                   the long one, about a quarter of an hour
   soak --seed 7                            other settings, another order of events
 
 The seed decides what is done, not how threads interleave: run a failed command more than once.
