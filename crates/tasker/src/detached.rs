@@ -11,7 +11,7 @@ use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::{Ran, Runnable, Ticket};
 use crate::sync::Mutex;
 use crate::task::Work;
-use crate::worker::attempt::{attempt, contain, discard, discard_for};
+use crate::worker::attempt::{attempt, contain, discard, discard_for, on_seat};
 
 /// Where a task's outcome goes.
 pub(crate) trait Sink<T, E>: Send + Sync {
@@ -93,7 +93,10 @@ where
             // The closure goes before the outcome is known to anybody, here and in `deliver`.
             Some(value) => {
                 // On behalf of the manager: a drop that stops it must not wait for its own thread.
-                discard_for(self.manager, work);
+                // And as a part of its task: what it waits for holds up the same worker.
+                if let Err(panic) = on_seat(self.manager, cx.seat, || drop(work)) {
+                    discard(panic);
+                }
                 self.change(Stage::Produced(value));
             }
             None => {

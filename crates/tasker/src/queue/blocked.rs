@@ -121,21 +121,28 @@ impl<R, E> State<R, E> {
     /// Promise 16: if every worker is held up, there is one more, or somebody is refused.
     pub(super) fn relieve(&mut self, hires: bool, now: Instant, fx: &mut Effects<R, E>) {
         // An upper bound first: nearly always somebody else is there.
-        if self.held_up == 0 || self.held_up < self.roster.live() {
-            return;
-        }
-        let blocked = self.standing_still().len();
-        let at = Standstill {
-            live: self.roster.live(),
-            blocked,
-            limit: self.headcount().max_worker_count + self.set_aside,
-            hires: hires && self.phase != Phase::Killed,
-            paused: self.paused,
-        };
-        match relief(at) {
-            Relief::None => {}
-            Relief::Hire => self.grow(1, Reason::Blocked { blocked }, now, fx),
-            Relief::Refuse => self.refuse_last(now, fx),
+        while self.held_up > 0 && self.held_up >= self.roster.live() {
+            let blocked = self.standing_still().len();
+            // A stop does not wait between the tries of workers that get no resource.
+            let may_hire = match self.phase {
+                Phase::Running => true,
+                Phase::Stopping => self.failures == 0,
+                Phase::Stopped | Phase::Killed => false,
+            };
+            let at = Standstill {
+                live: self.roster.live(),
+                blocked,
+                limit: self.headcount().max_worker_count + self.set_aside,
+                hires: hires && may_hire,
+                paused: self.paused,
+            };
+            match relief(at) {
+                Relief::None => return,
+                Relief::Hire => return self.grow(1, Reason::Blocked { blocked }, now, fx),
+                // Again, where several are awaited side by side in one task.
+                Relief::Refuse if self.refuse_last(now, fx) => {}
+                Relief::Refuse => return,
+            }
         }
     }
 
@@ -194,16 +201,18 @@ impl<R, E> State<R, E> {
     }
 
     /// Refuses the last that came to wait and can be refused. There is one: a task that is lent and runs waits
-    /// itself for one that came to wait before or after it, and that chain has an end.
-    fn refuse_last(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+    /// itself for one that came to wait before or after it, and that chain has an end. Whether it did.
+    fn refuse_last(&mut self, now: Instant, fx: &mut Effects<R, E>) -> bool {
         let waiting = self.blocked.iter().filter(|(_, _, blocked)| {
             let running = |ticket: &Ticket| matches!(ticket.place(), Place::Running(_));
             let alone = matches!(&blocked.awaited, Awaited::Lent(task) if running(task.ticket()));
             !alone && self.is_held_up(blocked) && self.seats_of(blocked).next().is_some()
         });
-        if let Some((key, ..)) = waiting.last() {
+        let last = waiting.last().map(|(key, ..)| key);
+        if let Some(key) = last {
             self.refuse(key, now, fx);
         }
+        last.is_some()
     }
 
     fn refuse(&mut self, key: u32, now: Instant, fx: &mut Effects<R, E>) {

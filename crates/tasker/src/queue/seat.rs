@@ -206,7 +206,10 @@ impl<R, E> Queue<R, E> {
                 true => state.roster.staying() > state.cap(),
                 false => state.surplus() > 0,
             };
-        let leaves = state.drained() || told || many || state.seats[seat].set_aside;
+        // The last one of a stop does what is left, stuck before or not.
+        let aside = state.seats[seat].set_aside
+            && (state.phase == Phase::Running || state.roster.staying() > 1);
+        let leaves = state.drained() || told || many || aside;
         if leaves {
             state.roster.set(seat, Condition::Leaving);
         } else {

@@ -47,7 +47,6 @@ pub(crate) fn on_behalf<T>(manager: usize, code: impl FnOnce() -> T) -> Result<T
 }
 
 /// The same for a task on the resource of the worker of `seat`, if it is a worker's.
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "threads have `attempt`"))]
 pub(crate) fn on_seat<T>(manager: usize, seat: Seat, code: impl FnOnce() -> T) -> Result<T, Panic> {
     within(Frame { manager, seat }, code)
 }

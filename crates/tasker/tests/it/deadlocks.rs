@@ -350,3 +350,52 @@ fn a_shutdown_answers_who_waits_inside_a_task() {
         }
     });
 }
+
+// The bug that this looks for: a stop does not wait between the tries of a worker that gets no resource, and each one
+// that left made room for the next, for ever.
+#[test]
+fn a_stop_ends_although_no_worker_can_be_added() {
+    on_every_manager(|kind| {
+        let (kit, gate) = (Kit::new(), Gate::new());
+        let manager = kind.build(kit.config(1).max_worker_count(2).scaling(Fixed::new(1)));
+        let (inside, inner) = (manager.clone(), gate.clone());
+        let outer = manager.task(move |_, _| {
+            let queued = inside.task(|_, _| Ok(())).submit();
+            inner.wait();
+            Ok(queued.wait().is_ok())
+        });
+        let outer = outer.submit();
+        gate.await_arrivals(1);
+        kit.break_down();
+        gate.open();
+        kit.wait_until(|counts| counts.failures > 0);
+        let report = manager.stop().unwrap();
+        assert!(!outer.wait().unwrap(), "it is told, and its worker runs the other one");
+        assert_eq!((report.accepted, report.completed), (2, 2), "{report}");
+        assert_complete(&report);
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// What a closure owns may wait when it is dropped: that is a part of its task.
+#[test]
+fn a_capture_that_waits_when_it_is_dropped_is_told() {
+    struct Waits(Tasks);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let outcome = self.0.task(|_, _| Ok(())).submit().wait();
+            assert!(matches!(outcome, Err(TaskError::WouldDeadlock)), "{outcome:?}");
+        }
+    }
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1));
+        let waits = Waits(manager.clone());
+        let task = manager.task(move |_, _| {
+            let _ = &waits;
+            Ok(())
+        });
+        task.submit().wait().unwrap();
+        end(&manager, &kit);
+    });
+}

@@ -199,3 +199,33 @@ fn contradictions_are_refused_at_the_door() {
     assert_eq!(refused(Kit::new().config(1).stuck_after(Duration::ZERO)), "stuck_after");
     assert_eq!(refused(Kit::new().config(1).replace_stuck(true)), "replace_stuck");
 }
+
+// The bug that this looks for: the last worker of a stop went since its task had been stuck, and left what was queued.
+#[test]
+fn a_stop_runs_what_is_queued_although_the_last_worker_was_stuck() {
+    on_every_manager(|kind| {
+        let (kit, clock, seen, gate) =
+            (Kit::new(), ManualClock::new(), Recorder::new(), Gate::new());
+        let config = kit.config(1).stuck_after(MINUTE).replace_stuck(true);
+        let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
+        let inside = gate.clone();
+        let slow = manager.task_once(move |_, _| -> Result<(), _> {
+            inside.wait();
+            Err(Fault::Sick)
+        });
+        let slow = slow.submit();
+        gate.await_arrivals(1);
+        manager.pause(); // so that nobody takes its place
+        let queued = manager.task(|_, _| Ok(())).submit();
+        clock.advance(MINUTE);
+        seen.wait_for(1, |what| matches!(what, What::TaskStuck { .. }));
+        let other = manager.clone();
+        let stop = std::thread::spawn(move || other.stop().unwrap());
+        eventually("it stops", || manager.phase() == tasker::Phase::Stopping);
+        gate.open();
+        assert!(slow.wait().is_err());
+        queued.wait().unwrap();
+        assert_complete(&stop.join().unwrap());
+        kit.assert_all_destroyed_once();
+    });
+}

@@ -197,3 +197,27 @@ fn a_task_that_awaits_itself_is_told() {
         end(&manager, &kit).await;
     });
 }
+
+// The bug that this looks for: a pause ended while two were awaited side by side, and only the last was told.
+#[test]
+fn all_that_are_awaited_side_by_side_are_told() {
+    paused(async || {
+        let (manager, kit) = manager(1).await;
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let outer = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            passed.pass().await;
+            let one = || inside.task(async move |_: &TaskContext, _: &mut Res| Ok(())).submit();
+            let (a, b) = tokio::join!(one(), one());
+            Ok([a.is_ok(), b.is_ok()])
+        });
+        let outer = outer.submit();
+        gate.await_arrivals(1).await;
+        manager.pause();
+        gate.open();
+        settle().await;
+        manager.resume();
+        assert_eq!(outer.await.unwrap(), [false; 2]);
+        end(&manager, &kit).await;
+    });
+}
