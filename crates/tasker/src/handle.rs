@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::completion::Completion;
 use crate::detached::{Answer, Detached};
 use crate::outcome::TaskError;
-use crate::queue::awaited::{Awaited, Supervisor, Ticketed};
+use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::Place;
 use crate::sync::{Thread, Waiter, park};
 use crate::task::{TaskId, Work};
@@ -165,26 +165,24 @@ impl<T, E> TaskHandle<T, E> {
 
     /// Waits in the middle of tasks of the same manager.
     fn wait_inside(self, seats: Vec<usize>) -> Result<T, TaskError<E>> {
-        let (completion, manager) = (self.cell.completion(), self.cell.manager());
+        let mut wait = Wait { manager: self.cell.manager(), key: None };
         let waker = Waker::from(Arc::new(Unpark(Thread::current())));
-        let task = Arc::clone(&self.cell) as Arc<dyn Ticketed>;
-        let key = manager.block(seats, Awaited::Outcome(task, Some(Waiter::me())));
         let mut parks = false;
-        let outcome = loop {
-            if let Poll::Ready(outcome) = completion.poll(&waker) {
-                break outcome;
+        loop {
+            if let Poll::Ready(outcome) = self.cell.completion().poll(&waker) {
+                return outcome;
             }
-            if manager.is_refused(key, Waiter::me()) {
-                break Err(TaskError::WouldDeadlock);
+            let task = Arc::clone(&self.cell) as Arc<dyn Ticketed>;
+            wait.key = wait.manager.block(wait.key, seats.clone(), task, Waiter::me());
+            if wait.key.is_none() {
+                return Err(TaskError::WouldDeadlock);
             }
             // Not before the second look: the first may have dropped somebody's waker, whose code can use up
             // this thread's wake-up.
             if std::mem::replace(&mut parks, true) {
                 park();
             }
-        };
-        manager.unblock(key);
-        outcome
+        }
     }
 
     /// Blocks until the task has ended or `limit` has passed.
@@ -252,20 +250,12 @@ impl<T, E> Future for TaskHandle<T, E> {
             self.unblock(); // it is polled elsewhere now
             return Poll::Pending;
         }
-        let key = match self.blocked {
-            Some(key) => key,
-            None => {
-                let task = Arc::clone(&self.cell) as Arc<dyn Ticketed>;
-                let key = self.cell.manager().block(seats, Awaited::Outcome(task, None));
-                *self.blocked.insert(key)
-            }
-        };
-        match self.cell.manager().is_refused(key, Waiter::Waker(cx.waker().clone())) {
-            true => {
-                self.unblock();
-                Poll::Ready(Err(TaskError::WouldDeadlock))
-            }
-            false => Poll::Pending,
+        let task = Arc::clone(&self.cell) as Arc<dyn Ticketed>;
+        let waiter = Waiter::Waker(cx.waker().clone());
+        self.blocked = self.cell.manager().block(self.blocked, seats, task, waiter);
+        match self.blocked {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(Err(TaskError::WouldDeadlock)),
         }
     }
 }
@@ -281,6 +271,20 @@ impl<T, E> TaskHandle<T, E> {
 impl<T, E> Drop for TaskHandle<T, E> {
     fn drop(&mut self) {
         self.unblock();
+    }
+}
+
+/// A thread waits in the middle of a task; it does so no longer when this is dropped.
+struct Wait<'a> {
+    manager: &'a Arc<dyn Supervisor>,
+    key: Option<u32>,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.manager.unblock(key);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::handle::TaskHandle;
 use crate::logger::Level;
 use crate::outcome::TaskError;
 use crate::queue::Mode;
-use crate::queue::awaited::{Awaited, Supervisor, Ticketed};
+use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::Ticket;
 use crate::task::{Priority, Repeatable, Settings, Work};
 use crate::worker::attempt::discard;
@@ -326,8 +326,7 @@ fn wait_for<R: 'static, E: Send + 'static>(
     if seats.is_empty() {
         return cell.sink.completion.wait();
     }
-    let awaited = Awaited::Lent(Arc::clone(cell) as Arc<dyn Ticketed>);
-    let key = engine.block(seats, awaited);
+    let key = engine.block_lent(seats, Arc::clone(cell) as Arc<dyn Ticketed>);
     let outcome = cell.sink.completion.wait(); // refused, the task ends with that
     engine.unblock(key);
     outcome

@@ -171,11 +171,11 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
                 return Ok(());
             }
         };
-        let mut known = false;
+        let mut noted = false;
         let answer = poll_fn(|cx| {
             let answer = self.core.queue.poll_claim(key, cx.waker());
-            if answer.is_pending() && !known {
-                known = self.block(key); // woken by its waker if it is refused
+            if answer.is_pending() {
+                noted = self.block(key, noted); // woken by its waker if it is refused
             }
             answer
         })
@@ -196,16 +196,17 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         }
     }
 
-    /// Says that it waits in the middle of a task of the same manager, if it does.
-    fn block(&self, key: u32) -> bool {
+    /// Says in which tasks of the same manager it is polled, if that has changed; whether in any. `noted` is what it
+    /// said last.
+    fn block(&self, key: u32, noted: bool) -> bool {
         let seats = seats_for(self.core.identity());
-        if seats.is_empty() {
-            return false;
+        let inside = !seats.is_empty();
+        if inside || noted {
+            let mut fx = Effects::new();
+            self.core.queue.block_claim(key, seats, self.core.clock.now(), &mut fx);
+            self.core.perform(fx);
         }
-        let mut fx = Effects::new();
-        self.core.queue.block_claim(key, seats, self.core.clock.now(), &mut fx);
-        self.core.perform(fx);
-        true
+        inside
     }
 
     fn tell_end(&self, outcome: Outcome, times: Option<TaskLifecycleTimestamps>) {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use chores::Unequipped;
 pub(crate) use threads::{Building, Threads, Unaccepted};
@@ -22,7 +22,7 @@ use crate::explain::{Explanation, StuckTask};
 use crate::logger::Level;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
-use crate::queue::awaited::{Awaited, Supervisor};
+use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::{Job, Ran, Ticket};
 use crate::queue::{Cancelling, Effects, Errand, News, Queue, Rules};
 use crate::reporter::Reporter;
@@ -183,6 +183,16 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         if !fx.is_empty() {
             self.carry_out(fx);
         }
+    }
+
+    /// Changes something and carries out what that asks for, for those who have no owned engine at hand.
+    fn and_perform<T>(&self, change: impl FnOnce(Instant, &mut Effects<R, E>) -> T) -> T {
+        let mut fx = Effects::new();
+        let result = change(self.clock.now(), &mut fx);
+        if let Some(engine) = self.me.upgrade() {
+            engine.perform(fx); // it is gone only where nothing is left to do
+        }
+        result
     }
 
     /// As [`perform`](Self::perform), for the timekeeper: a callback that takes its time must not stop
@@ -493,10 +503,7 @@ pub(crate) fn ending<E>(
 
 impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Supervisor for Engine<R, E, S> {
     fn cancel(&self, ticket: &Ticket) {
-        let Some(engine) = self.me.upgrade() else { return };
-        let mut fx = Effects::new();
-        engine.queue.cancel(ticket, engine.clock.now(), &mut fx);
-        engine.perform(fx);
+        self.and_perform(|now, fx| self.queue.cancel(ticket, now, fx));
     }
 
     fn seats(&self) -> Vec<usize> {
@@ -507,21 +514,23 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Supervisor for Engine<R, E, 
         self.rules.slots
     }
 
-    fn block(&self, seats: Vec<usize>, awaited: Awaited) -> u32 {
-        let mut fx = Effects::new();
-        let key = self.queue.block(seats, awaited, self.clock.now(), &mut fx);
-        if let Some(engine) = self.me.upgrade() {
-            engine.perform(fx);
-        }
-        key
+    fn block_lent(&self, seats: Vec<usize>, task: Arc<dyn Ticketed>) -> u32 {
+        self.and_perform(|now, fx| self.queue.block_lent(seats, task, now, fx))
     }
 
-    fn is_refused(&self, key: u32, waiter: Waiter) -> bool {
-        self.queue.is_refused(key, waiter)
+    fn block(
+        &self,
+        known: Option<u32>,
+        seats: Vec<usize>,
+        task: Arc<dyn Ticketed>,
+        waiter: Waiter,
+    ) -> Option<u32> {
+        self.and_perform(|now, fx| self.queue.block(known, seats, task, waiter, now, fx))
     }
 
     fn unblock(&self, key: u32) {
-        discard_for(self.identity(), self.queue.unblock(key));
+        let released = self.and_perform(|now, fx| self.queue.unblock(key, now, fx));
+        discard_for(self.identity(), released);
     }
 }
 

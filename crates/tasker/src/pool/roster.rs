@@ -193,12 +193,6 @@ impl Roster {
         self.version
     }
 
-    /// Every seat that is in `condition`.
-    pub(crate) fn all(&self, condition: Condition) -> impl Iterator<Item = usize> {
-        let seats = self.seats.iter().enumerate();
-        seats.filter_map(move |(seat, is)| (*is == Some(condition)).then_some(seat))
-    }
-
     #[cold]
     fn note_unequipped(&mut self, seat: usize, is: bool) {
         self.version += 1;
@@ -256,7 +250,7 @@ mod tests {
         assert_eq!(roster.warmest_since(), Some(start + Duration::from_secs(1)));
         assert_eq!(roster.dismiss_coldest(), Some(0));
         assert_eq!((roster.idle(), roster.equipped()), (1, 2));
-        assert_eq!(roster.all(Condition::Leaving).collect::<Vec<_>>(), [0]);
+        assert_eq!(roster.condition(0), Some(Condition::Leaving));
         assert!(roster.rouse(1, Condition::Checking));
         assert!(!roster.rouse(1, Condition::Leaving), "it is not idle any more");
         assert_eq!((roster.idle(), roster.equipped()), (0, 2));

@@ -28,10 +28,17 @@ pub(crate) trait Supervisor: Send + Sync {
     fn seats(&self) -> Vec<usize>;
     /// Whether a task that awaits holds up its worker, as one that blocks.
     fn is_held_up_by_awaiting(&self) -> bool;
-    /// Whoever works on `seats` waits from here on; the number to ask with.
-    fn block(&self, seats: Vec<usize>, awaited: Awaited) -> u32;
-    /// Whether it would wait for ever; if not, `waiter` is woken when that changes.
-    fn is_refused(&self, key: u32, waiter: Waiter) -> bool;
+    /// Whoever works on `seats` waits from here on for a task that borrows from it; the number of its wait.
+    fn block_lent(&self, seats: Vec<usize>, task: Arc<dyn Ticketed>) -> u32;
+    /// Whoever works on `seats` waits (on) for an outcome; `known` is the number of its wait, if it waited before,
+    /// there or elsewhere. `None` if it would wait for ever; else `waiter` is woken when that is so.
+    fn block(
+        &self,
+        known: Option<u32>,
+        seats: Vec<usize>,
+        task: Arc<dyn Ticketed>,
+        waiter: Waiter,
+    ) -> Option<u32>;
     /// It does not wait any more.
     fn unblock(&self, key: u32);
 }

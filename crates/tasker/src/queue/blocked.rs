@@ -1,9 +1,10 @@
 //! Tasks that wait for tasks of their own manager: who holds up whom, and what is done when nobody gets on.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::awaited::Awaited;
+use super::awaited::{Awaited, Ticketed};
 use super::claim::Status;
 use super::job::{Place, Ticket};
 use super::lanes::Next;
@@ -13,6 +14,7 @@ use crate::outcome::TaskError;
 use crate::pool::relief::{Relief, Standstill, relief};
 use crate::shutdown::Phase;
 use crate::sync::Waiter;
+use crate::worker::attempt::discard;
 
 /// Somebody waits in the middle of tasks of this manager.
 pub(crate) struct Blocked {
@@ -23,25 +25,60 @@ pub(crate) struct Blocked {
 }
 
 impl<R, E> Queue<R, E> {
-    /// Whoever works on `seats` waits from here on.
-    pub(crate) fn block(
+    /// Whoever works on `seats` waits from here on for a task that borrows from it.
+    pub(crate) fn block_lent(
         &self,
         seats: Vec<usize>,
-        awaited: Awaited,
+        task: Arc<dyn Ticketed>,
         now: Instant,
         fx: &mut Effects<R, E>,
     ) -> u32 {
         let mut state = self.lock();
-        let state = &mut *state;
-        let key = state.block(seats, awaited);
-        match state.circle(key) {
-            Some(key) => state.refuse(key, now, fx),
-            None => state.relieve(true, now, fx),
-        }
+        let key = state.block(seats, Awaited::Lent(task));
+        state.blocked(key, now, fx);
         key
     }
 
-    /// The same for a claim, which stops to wait when it is answered.
+    /// Whoever works on `seats` waits, or waits on, for an outcome. `None` if it would do so for ever.
+    pub(crate) fn block(
+        &self,
+        known: Option<u32>,
+        seats: Vec<usize>,
+        task: Arc<dyn Ticketed>,
+        waiter: Waiter,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Option<u32> {
+        let (mut task, mut waiter) = (Some(task), Some(waiter));
+        let mut before = None;
+        let mut state = self.lock();
+        let key = match known.filter(|key| state.waits_on(*key, &seats)) {
+            Some(key) => {
+                if let Some(Blocked { awaited: Awaited::Outcome(_, known), .. }) =
+                    state.blocked.get_mut(key)
+                {
+                    std::mem::swap(known, &mut waiter);
+                }
+                key
+            }
+            None => {
+                // It may have been polled in another task before, which it does not hold up any more.
+                before = known.and_then(|key| state.release(key));
+                let task = task.take().expect("it was just given");
+                let key = state.block(seats, Awaited::Outcome(task, waiter.take()));
+                state.blocked(key, now, fx);
+                key
+            }
+        };
+        let refused = state.blocked.get(key).is_some_and(|blocked| blocked.refused);
+        let refused = refused.then(|| state.release(key));
+        drop(state);
+        let stands = refused.is_none();
+        discard((task, waiter, before, refused)); // outside the lock: they may be the user's
+        stands.then_some(key)
+    }
+
+    /// Whoever works on `seats`, perhaps on none, waits (on) with a claim, until that is answered.
     pub(crate) fn block_claim(
         &self,
         claim: u32,
@@ -51,36 +88,47 @@ impl<R, E> Queue<R, E> {
     ) {
         let mut state = self.lock();
         let state = &mut *state;
-        let waits = |claim: &super::claim::Claim<E>| matches!(claim.status, Status::Waiting);
-        if !state.claims.get(claim).is_some_and(waits) {
+        let Some(it) = state.claims.get(claim) else { return };
+        if !matches!(it.status, Status::Waiting) {
             return; // answered meanwhile
         }
-        let key = state.block(seats, Awaited::Claim(claim));
+        let known = it.blocked;
+        if known.is_some_and(|key| state.waits_on(key, &seats)) {
+            return;
+        }
+        if let Some(key) = known {
+            state.release(key);
+        }
+        let key = (!seats.is_empty()).then(|| state.block(seats, Awaited::Claim(claim)));
         if let Some(claim) = state.claims.get_mut(claim) {
-            claim.blocked = Some(key);
+            claim.blocked = key;
         }
-        state.relieve(true, now, fx);
-    }
-
-    /// Whether whoever waits would do so for ever. If not, `waiter` is woken when that changes.
-    pub(crate) fn is_refused(&self, key: u32, waiter: Waiter) -> bool {
-        let mut waiter = Some(waiter);
-        let mut state = self.lock();
-        let Some(blocked) = state.blocked.get_mut(key) else { return false };
-        let refused = blocked.refused;
-        if let Awaited::Outcome(_, known) = &mut blocked.awaited
-            && !refused
-        {
-            std::mem::swap(known, &mut waiter);
+        if let Some(key) = key {
+            state.blocked(key, now, fx);
         }
-        drop(state);
-        crate::worker::attempt::discard(waiter); // outside the lock: it may be the user's
-        refused
     }
 
     /// It waits no longer. What it waited for is to be dropped without the lock.
-    pub(crate) fn unblock(&self, key: u32) -> Option<Blocked> {
-        self.lock().release(key)
+    pub(crate) fn unblock(
+        &self,
+        key: u32,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Option<Blocked> {
+        let mut state = self.lock();
+        let released = state.release(key)?;
+        // Where one of several was awaited the last one may be a part of a circle.
+        let seats: Vec<usize> = state.seats_of(&released).collect();
+        for seat in seats {
+            if state.seats[seat].blocked == 1
+                && let Some(left) = state.wait_of(seat)
+                && let Some(key) = state.circle(left)
+            {
+                state.refuse(key, now, fx);
+            }
+        }
+        drop(state);
+        Some(released)
     }
 }
 
@@ -118,21 +166,39 @@ impl<R, E> State<R, E> {
         }
     }
 
+    /// Somebody has just come to wait.
+    fn blocked(&mut self, key: u32, now: Instant, fx: &mut Effects<R, E>) {
+        match self.circle(key) {
+            Some(key) => self.refuse(key, now, fx),
+            None => self.relieve(true, now, fx),
+        }
+    }
+
+    /// Whether a wait is of just these seats, and of the tasks that run there now.
+    fn waits_on(&self, key: u32, seats: &[usize]) -> bool {
+        self.blocked.get(key).is_some_and(|blocked| {
+            blocked.seats.len() == seats.len() && self.seats_of(blocked).eq(seats.iter().copied())
+        })
+    }
+
     /// Promise 16: if every worker is held up, there is one more, or somebody is refused.
     pub(super) fn relieve(&mut self, hires: bool, now: Instant, fx: &mut Effects<R, E>) {
-        // An upper bound first: nearly always somebody else is there.
-        while self.held_up > 0 && self.held_up >= self.roster.live() {
-            let blocked = self.standing_still().len();
+        // A guess from above first: nearly always somebody else is there.
+        while self.held_up > 0 && self.held_up + self.aside.len() >= self.roster.live() {
+            let standing = self.standing_still();
+            // Whoever is set aside goes when its task returns, if it does: nobody can wait for that.
+            let going = self.aside.iter().filter(|seat| !standing.contains(seat)).count();
             // A stop does not wait between the tries of workers that get no resource.
             let may_hire = match self.phase {
                 Phase::Running => true,
                 Phase::Stopping => self.failures == 0,
                 Phase::Stopped | Phase::Killed => false,
             };
+            let blocked = standing.len();
             let at = Standstill {
-                live: self.roster.live(),
+                live: self.roster.live() - going,
                 blocked,
-                limit: self.headcount().max_worker_count + self.set_aside,
+                limit: self.headcount().max_worker_count + self.aside.len() - going,
                 hires: hires && may_hire,
                 paused: self.paused,
             };
@@ -191,13 +257,18 @@ impl<R, E> State<R, E> {
             if self.seats[seat].blocked != 1 {
                 return None;
             }
-            let mut waiting = self.blocked.iter();
-            let on_seat = |blocked| self.seats_of(blocked).any(|on| on == seat);
-            (key, at) = waiting
-                .find(|(_, _, blocked)| on_seat(blocked) && self.is_held_up(blocked))
-                .map(|(key, _, blocked)| (key, blocked))?;
+            key = self.wait_of(seat)?;
+            at = self.blocked.get(key)?;
         }
         None
+    }
+
+    /// A wait of the task on a seat that is not over.
+    fn wait_of(&self, seat: usize) -> Option<u32> {
+        let mut waiting = self.blocked.iter();
+        let on_seat = |blocked| self.seats_of(blocked).any(|on| on == seat);
+        let found = waiting.find(|(_, _, blocked)| on_seat(blocked) && self.is_held_up(blocked));
+        found.map(|(key, ..)| key)
     }
 
     /// Refuses the last that came to wait and can be refused. There is one: a task that is lent and runs waits

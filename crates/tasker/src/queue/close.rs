@@ -152,6 +152,7 @@ impl<R, E> State<R, E> {
             fx.news.push(News::Paused { sequence, paused: false });
         }
         self.began.get_or_insert(now);
+        self.forget_partings();
         let sequence = self.next_sequence();
         fx.news.push(News::Phase { sequence, phase });
         for appointment in [self.tick.take(), self.reserve_watch.take()].into_iter().flatten() {

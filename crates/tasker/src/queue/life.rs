@@ -19,6 +19,10 @@ pub(crate) enum Parting {
 }
 
 impl Parting {
+    fn leaves(self) -> bool {
+        matches!(self, Self::Leave(_))
+    }
+
     /// What the worker's condition is from then on, and what it is told.
     fn begin<R, E>(self) -> (Condition, Order<R, E>) {
         match self {
@@ -57,13 +61,22 @@ impl<R, E> State<R, E> {
     /// A resource is gone, or about to go: nothing that was planned for it holds for the next.
     pub(crate) fn forget_age(&mut self, seat: usize) {
         let it = &mut self.seats[seat];
-        self.partings -= usize::from(it.parting.take().is_some());
+        let parting = it.parting.take();
+        self.outgoing -= usize::from(parting.is_some_and(Parting::leaves));
         if let Some(age) = it.age.take() {
             self.agenda.remove(age);
         }
         if let Some(successor) = self.seats[seat].successor.take() {
             self.seats[successor].predecessor = None; // it stays, as one more worker
             self.regroup();
+        }
+    }
+
+    /// In a shutdown nobody goes before the end: a worker serves what is left as well as another one would.
+    pub(super) fn forget_partings(&mut self) {
+        self.outgoing = 0;
+        for seat in &mut self.seats {
+            seat.parting = None;
         }
     }
 
@@ -133,7 +146,8 @@ impl<R, E> State<R, E> {
             self.order(seat, order, fx);
         } else {
             let before = self.seats[seat].parting.replace(parting);
-            self.partings += usize::from(before.is_none());
+            self.outgoing += usize::from(parting.leaves());
+            self.outgoing -= usize::from(before.is_some_and(Parting::leaves));
         }
     }
 
@@ -160,7 +174,7 @@ impl<R, E> State<R, E> {
         fx: &mut Effects<R, E>,
     ) -> Option<Order<R, E>> {
         if self.phase != Phase::Running {
-            return None; // it serves what is left as well as another one would
+            return None;
         }
         let mut parting = self.seats[seat].parting;
         if self.shrinking {

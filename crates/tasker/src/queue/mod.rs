@@ -151,8 +151,8 @@ pub(crate) struct State<R, E> {
     tick: Option<Appointment>,
     /// When somebody looks for tasks that are stuck.
     stuck_watch: Option<Appointment>,
-    /// Workers that do not count against the cap, since their task is stuck.
-    set_aside: usize,
+    /// Seats whose workers do not count against the cap, since their task is stuck: few as a rule.
+    aside: Vec<usize>,
     /// When a policy was last asked.
     last_look: Option<Instant>,
     /// How long after a look the next arrival may ask for another.
@@ -172,8 +172,8 @@ pub(crate) struct State<R, E> {
     by_kind: Cell<((u64, u64), scale::ByKind)>,
     /// Rises when a worker without a resource changes its kind.
     regrouped: u64,
-    /// Workers in the middle of something that replace their resource or go when they are free.
-    partings: usize,
+    /// Workers in the middle of something that go when they are free.
+    outgoing: usize,
     /// After a resize there may be more workers than there should be; whoever is free first goes.
     shrinking: bool,
     timekeeper: Option<Waiter>,
@@ -443,7 +443,7 @@ impl<R, E> Queue<R, E> {
             agenda: Agenda::new(),
             tick: None,
             stuck_watch: None,
-            set_aside: 0,
+            aside: Vec::new(),
             last_look: None,
             between_looks: crate::autoscale::pause_between_looks(
                 Duration::ZERO,
@@ -458,7 +458,7 @@ impl<R, E> Queue<R, E> {
             paused: false,
             by_kind: Cell::default(),
             regrouped: 1, // nothing is known yet
-            partings: 0,
+            outgoing: 0,
             shrinking: false,
             timekeeper: None,
             began: None,

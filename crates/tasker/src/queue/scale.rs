@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use super::due::Due;
-use super::life::Parting;
 use super::seat::Order;
 use super::{Effects, News, Queue, State};
 use crate::autoscale::{
@@ -218,7 +217,7 @@ impl<R, E> State<R, E> {
     /// since its successor is there: the two of them are one worker.
     pub(crate) fn headcount(&self) -> Headcount {
         let ByKind { creating, failing, replacing } = self.unequipped_by_kind();
-        let outgoing = self.outgoing();
+        let outgoing = self.outgoing;
         Headcount {
             worker_count: self.rules.worker_count,
             max_worker_count: match self.bursts() {
@@ -231,8 +230,8 @@ impl<R, E> State<R, E> {
             idle: self.roster.idle(),
             creating,
             failing,
-            leaving: (self.roster.count(Condition::Leaving) + replacing + outgoing)
-                .saturating_sub(self.stuck_workers()),
+            leaving: self.roster.count(Condition::Leaving) + replacing + outgoing
+                - self.stuck_workers(),
             allowance: self.allowance.get(),
         }
     }
@@ -263,16 +262,6 @@ impl<R, E> State<R, E> {
     /// from another.
     pub(crate) fn regroup(&mut self) {
         self.regrouped += 1;
-    }
-
-    /// Workers in the middle of something that go when they are free.
-    fn outgoing(&self) -> usize {
-        if self.partings == 0 {
-            return 0;
-        }
-        let used = [Condition::Busy, Condition::Lent, Condition::Checking];
-        let used = used.into_iter().flat_map(|condition| self.roster.all(condition));
-        used.filter(|seat| matches!(self.seats[*seat].parting, Some(Parting::Leave(_)))).count()
     }
 
     fn load(&mut self, now: Instant) -> Load {
@@ -337,10 +326,10 @@ impl<R, E> State<R, E> {
 
     /// Sends idle workers away, the coldest first.
     fn shrink(&mut self, workers: usize, reason: Reason, now: Instant, fx: &mut Effects<R, E>) {
-        if self.held_up > 0 {
-            return; // it would be hired again as soon as nobody else gets on
-        }
         let from = self.headcount().staying();
+        // One stays beside those that are held up: it would be hired again.
+        let spare = if self.held_up > 0 { from.saturating_sub(self.held_up + 1) } else { workers };
+        let workers = workers.min(spare);
         let gone = self.send_away(workers, fx);
         if gone > 0 {
             self.scaled(from, from - gone, reason, now, fx);

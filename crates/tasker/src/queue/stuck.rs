@@ -48,19 +48,19 @@ impl<R, E> State<R, E> {
         let mut next: Option<Instant> = None;
         let mut look = |running: &mut Running| {
             if running.told {
-                return false;
+                return;
             }
             if let Some(task) = running.stuck(limit, now) {
                 running.told = true;
                 told.push(task);
-                return true;
+                return;
             }
             let started = running.started.filter(|_| running.active);
             next = next.into_iter().chain(started).min();
-            false
         };
-        let seats: Vec<usize> =
-            (0..self.seats.len()).filter(|seat| look(&mut self.seats[*seat].running)).collect();
+        for seat in &mut self.seats {
+            look(&mut seat.running);
+        }
         let guests: Vec<u32> = self.guests.iter().map(|(key, ..)| key).collect();
         for key in guests {
             if let Some(running) = self.guests.get_mut(key) {
@@ -74,26 +74,35 @@ impl<R, E> State<R, E> {
             fx.stuck.push((self.next_sequence(), task));
         }
         if self.rules.replace_stuck && self.phase == Phase::Running {
-            for seat in seats {
-                self.set_aside(seat, fx);
-            }
-            self.watch(now, fx);
+            self.replace_stuck(now, fx);
         }
     }
 
-    /// Another worker may take the place of one whose task is stuck. It goes when that returns.
-    fn set_aside(&mut self, seat: usize, fx: &mut Effects<R, E>) {
-        if !std::mem::replace(&mut self.seats[seat].set_aside, true) {
-            self.set_aside += 1;
+    /// Sets the workers aside whose tasks are stuck, but those that merely wait for tasks of this manager: promise 16
+    /// sees to them, within the cap. They are looked at again.
+    fn replace_stuck(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        let stuck =
+            |seat: &super::Seat<R, E>| seat.running.active && seat.running.told && !seat.set_aside;
+        let seats: Vec<usize> =
+            (0..self.seats.len()).filter(|seat| stuck(&self.seats[*seat])).collect();
+        for seat in seats {
+            if self.seats[seat].blocked > 0 {
+                self.watch_stuck(now, fx);
+                continue;
+            }
+            self.seats[seat].set_aside = true;
+            self.aside.push(seat);
             self.roster.set_max(self.cap());
             self.part(seat, Parting::Leave(DestroyReason::Stuck), fx);
         }
+        self.watch(now, fx);
+        self.relieve(true, now, fx); // who waited for one of them to return waits no longer for that
     }
 
     /// A worker that was set aside has left: there is room for one less.
     pub(crate) fn bring_back(&mut self, seat: usize) {
         if std::mem::take(&mut self.seats[seat].set_aside) {
-            self.set_aside -= 1;
+            self.aside.retain(|aside| *aside != seat);
             self.roster.set_max(self.cap());
         }
     }
@@ -101,16 +110,15 @@ impl<R, E> State<R, E> {
     /// Workers that are counted as leaving and take nobody's place, since their task is stuck. One that has come
     /// back to replace its resource is counted as without one, until it finds out that it goes.
     pub(crate) fn stuck_workers(&self) -> usize {
-        if self.set_aside == 0 {
-            return 0;
-        }
-        let unequipped = [Some(Condition::Creating), Some(Condition::Recovering)];
-        let aside = self.seats.iter().enumerate().filter(|(_, seat)| seat.set_aside);
-        aside.filter(|(seat, _)| !unequipped.contains(&self.roster.condition(*seat))).count()
+        let goes = |seat: &&usize| {
+            let leaving = self.roster.condition(**seat) == Some(Condition::Leaving);
+            leaving || self.seats[**seat].parting.is_some()
+        };
+        self.aside.iter().filter(goes).count()
     }
 
     /// How many workers there may be at this moment.
     pub(crate) fn cap(&self) -> usize {
-        self.rules.max_worker_count + self.set_aside
+        self.rules.max_worker_count + self.aside.len()
     }
 }

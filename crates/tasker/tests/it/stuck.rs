@@ -229,3 +229,46 @@ fn a_stop_runs_what_is_queued_although_the_last_worker_was_stuck() {
         kit.assert_all_destroyed_once();
     });
 }
+
+// Promises 2 and 16: a task that merely waits for another one of its manager is told of and keeps its place. Otherwise
+// each of a chain of such tasks would add a worker beyond the cap.
+#[test]
+fn a_task_that_waits_for_its_own_manager_makes_no_room() {
+    on_every_manager(|kind| {
+        let (kit, clock, seen, gate) =
+            (Kit::new(), ManualClock::new(), Recorder::new(), Gate::new());
+        let config = kit.config(2).stuck_after(MINUTE).replace_stuck(true);
+        let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
+        let (inside, inner) = (manager.clone(), gate.clone());
+        let outer = manager
+            .task(move |_, _| Ok(inside.task(waits_at(inner.clone())).submit().wait().is_ok()));
+        let outer = outer.submit();
+        gate.await_arrivals(1);
+        clock.advance(MINUTE);
+        seen.wait_for(2, |what| matches!(what, What::TaskStuck { .. }));
+        await_rest(&manager, 1);
+        assert_eq!(kit.created(), 3, "one more, for the one inside");
+        gate.open();
+        assert!(outer.wait().unwrap());
+        end(&manager, &kit);
+    });
+}
+
+// Promise 16: nobody may wait for a stuck task to return, since its worker goes then.
+#[test]
+fn a_stuck_worker_is_nobody_to_wait_for() {
+    on_every_manager(|kind| {
+        let (kit, clock) = (Kit::new(), ManualClock::new());
+        let config = kit.config(1).stuck_after(MINUTE).replace_stuck(true);
+        let manager = kind.build(config.clock(clock.clone()));
+        let busy = Busy::with(&manager, 1);
+        clock.advance(MINUTE);
+        await_rest(&manager, 1);
+        let inside = manager.clone();
+        let told =
+            manager.task(move |_, _| Ok(inside.task(|_, _| Ok(())).submit().wait().is_err()));
+        assert!(told.submit().wait().unwrap(), "{kind:?}");
+        busy.release();
+        end(&manager, &kit);
+    });
+}

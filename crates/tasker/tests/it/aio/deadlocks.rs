@@ -1,10 +1,10 @@
 //! Promise 16 for async managers: awaiting a task of one's own manager holds a worker up as blocking does.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use tasker::autoscale::Fixed;
-use tasker::{TaskContext, TaskError};
+use tasker::{Priority, TaskContext, TaskError};
 
 use super::stage::{
     Handle, Manager, Outcome, Valve, build, config, end, manager, occupy, on_every_runtime, paused,
@@ -142,11 +142,7 @@ fn a_handle_that_leaves_its_task_holds_nobody_up() {
         let inside = manager.clone();
         let outer = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
             let mut handle = inside.task(async move |_: &TaskContext, _: &mut Res| Ok(3)).submit();
-            std::future::poll_fn(|cx| {
-                assert!(Pin::new(&mut handle).poll(cx).is_pending());
-                std::task::Poll::Ready(())
-            })
-            .await;
+            poll_once(&mut handle).await;
             Ok(handle)
         });
         let handle = outer.await.unwrap();
@@ -219,5 +215,116 @@ fn all_that_are_awaited_side_by_side_are_told() {
         manager.resume();
         assert_eq!(outer.await.unwrap(), [false; 2]);
         end(&manager, &kit).await;
+    });
+}
+
+// The bug that this looks for: the handle still counted for the task in which it was polled first, which had ended.
+#[test]
+fn a_handle_that_moves_to_another_task_holds_that_one_up() {
+    paused(async || {
+        let (manager, kit) = manager(2).await;
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let other = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            passed.pass().await;
+            Ok(inside.task(async move |_: &TaskContext, _: &mut Res| Ok(())).submit().await.is_ok())
+        });
+        let other = other.submit();
+        gate.await_arrivals(1).await;
+        let inside = manager.clone();
+        let first = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let low = inside.task(async move |_: &TaskContext, _: &mut Res| Ok(7));
+            let mut low = low.priority(Priority::Low).submit();
+            poll_once(&mut low).await;
+            let next = async move |_: &TaskContext, _: &mut Res| Ok(low.await.is_ok());
+            Ok(inside.task_once(next).priority(Priority::High).submit())
+        });
+        let next = first.await.unwrap();
+        settle().await; // it runs where the first one ran, and awaits the same handle
+        gate.open();
+        let served = [other.await.unwrap(), next.await.unwrap()];
+        assert_eq!(served, [false, true], "the last to wait is told, and frees its worker");
+        end(&manager, &kit).await;
+    });
+}
+
+/// Polls a future that is not ready.
+async fn poll_once(future: &mut (impl Future + Unpin)) {
+    std::future::poll_fn(|cx| {
+        assert!(Pin::new(&mut *future).poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+}
+
+// What is polled in a task and then spawned is awaited by nobody's worker; and whoever spawned it gets on.
+#[test]
+fn a_call_that_moves_out_of_its_task_holds_nobody_up() {
+    paused(async || {
+        let (manager, kit) = manager(2).await;
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let other = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            passed.pass().await;
+            Ok(inside.task(async move |_: &TaskContext, _: &mut Res| Ok(())).submit().await.is_ok())
+        });
+        let other = other.submit();
+        let (inside, on) = (manager.clone(), Valve::new());
+        let goes_on = on.clone();
+        let first = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let call = inside.task(async move |_: &TaskContext, _: &mut Res| Ok(7)).into_future();
+            let mut call = Box::pin(call);
+            poll_once(&mut call).await;
+            let call = tokio::spawn(call);
+            goes_on.pass().await;
+            Ok(call)
+        });
+        let first = first.submit();
+        gate.await_arrivals(1).await;
+        on.await_arrivals(1).await;
+        settle().await; // what was spawned has been polled
+        gate.open();
+        settle().await; // the other one waits: the first one's worker is going to serve it
+        on.open();
+        let call = first.await.unwrap();
+        assert!(other.await.unwrap());
+        assert_eq!(call.await.unwrap().unwrap(), 7);
+        end(&manager, &kit).await;
+    });
+}
+
+// As long as two things are awaited, nobody knows which one is needed; when one has come the other closes a circle.
+#[test]
+fn a_circle_that_is_left_over_is_broken() {
+    paused(async || {
+        let (manager, kit) = manager(3).await;
+        let ((send_a, receive_a), (send_b, receive_b)) = (
+            tokio::sync::oneshot::channel::<Handle<bool>>(),
+            tokio::sync::oneshot::channel::<Handle<bool>>(),
+        );
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let a = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let b = receive_b.await.expect("it is sent");
+            let slow = async move |_: &TaskContext, _: &mut Res| {
+                passed.pass().await;
+                Ok(())
+            };
+            let (b, slow) = tokio::join!(b, inside.task_once(slow).submit());
+            slow.expect("it is served by the third one");
+            Ok(b.is_ok())
+        });
+        let b = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            Ok(receive_a.await.expect("it is sent").await.is_ok())
+        });
+        let (a, b) = (a.submit(), b.submit());
+        assert!(send_b.send(b).is_ok() && send_a.send(a).is_ok());
+        gate.await_arrivals(1).await;
+        settle().await;
+        assert_eq!(manager.stats().running_tasks, 3);
+        gate.open();
+        let report = manager.stop().await.unwrap();
+        assert_eq!((report.accepted, report.completed), (3, 3), "{report}");
+        kit.assert_all_destroyed_once();
     });
 }
