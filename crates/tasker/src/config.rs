@@ -272,8 +272,8 @@ impl<R, E> Config<R, E> {
     /// How long an attempt may take before it is told of as stuck, with an
     /// [`Event::TaskStuck`](crate::Event::TaskStuck), a warning, and a line of
     /// [`explain`](crate::TaskManager::explain) that say which task it is and where in the code it was made.
-    /// Nothing happens to the task: for that there is [`timeout`](crate::Task::timeout). Default: none, because only
-    /// you know how long is too long.
+    /// Nothing happens to the task: for that there is [`timeout`](crate::Task::timeout). Default: none, because
+    /// only you know how long is too long.
     #[must_use]
     pub fn stuck_after(mut self, limit: Duration) -> Self {
         self.knobs.stuck_after = Some(limit);
@@ -282,8 +282,9 @@ impl<R, E> Config<R, E> {
 
     /// Whether another worker takes the place of one whose task is stuck, beyond `max_worker_count` if need be.
     /// When the stuck task returns after all, its outcome counts as ever, its resource is destroyed and its
-    /// worker goes. Default: no, because each stuck task then costs one more resource. Without
-    /// [`stuck_after`](Self::stuck_after) it is an error.
+    /// worker goes. A task that waits for another task of this manager is told of and keeps its place. Default: no,
+    /// because each stuck task then costs one more resource. Without [`stuck_after`](Self::stuck_after) it is an
+    /// error.
     #[must_use]
     pub fn replace_stuck(mut self, replace: bool) -> Self {
         self.knobs.replace_stuck = replace;

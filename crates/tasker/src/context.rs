@@ -64,9 +64,9 @@ impl TaskContext {
         }
     }
 
-    /// Of an attempt on the resource of the worker of `seat`.
-    pub(crate) fn on(self, seat: usize) -> Self {
-        Self { seat: Seat::of(seat), ..self }
+    /// Of an attempt on the resource of the worker of `seat`, if it is a worker's.
+    pub(crate) fn on(self, seat: Seat) -> Self {
+        Self { seat, ..self }
     }
 
     /// The task's number.

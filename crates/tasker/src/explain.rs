@@ -338,7 +338,8 @@ mod tests {
              was 2 -> 5, 1.2 s ago: it was so decided. The policy said last: the policy asks for a fixed \
              number. 10 tasks wait, the first of them for 340 ms: 30 % for a resource in the making, 30 % \
              for an on_create that fails, 40 % because max_worker_count is reached; 1 wait for the time \
-             of their retry. Stuck: task #7 \"report\", made at src/main.rs:1:2, has been running for 90 s. on_create failed 4 times in a row, the last time with: no route to host."
+             of their retry. Stuck: task #7 \"report\", made at src/main.rs:1:2, has been running \
+             for 90 s. on_create failed 4 times in a row, the last time with: no route to host."
         );
     }
 }

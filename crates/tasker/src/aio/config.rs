@@ -59,11 +59,11 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     ///
     /// Where nothing else says what the error is, name both types: `AsyncConfig::<Client, Error>::new(…)`.
     ///
-    /// `on_create` makes one resource. For workers it is called in a task of its own, so that as many are made at the
-    /// same time as are missing; the pool is filled by the base workers afterwards, and refilled one by one. For a temporary resource it is called in the future of
-    /// the `run_task` that needs it, and dropped with it. A kill drops it at the await where it stands, a stop waits
-    /// for it. It may panic, which is caught. The manager's own
-    /// messages do not say *why* a creation failed: log that here.
+    /// `on_create` makes one resource. For workers it is called in a task of its own, so that as many are made
+    /// at the same time as are missing; the pool is filled by the base workers afterwards, and refilled one by
+    /// one. For a temporary resource it is called in the future of the `run_task` that needs it, and dropped
+    /// with it. A kill drops it at the await where it stands, a stop waits for it. It may panic, which is
+    /// caught. The manager's own messages do not say *why* a creation failed: log that here.
     pub fn new<Fut>(on_create: impl Fn() -> Fut + Send + Sync + 'static) -> Self
     where
         Fut: Future<Output = Result<R, E>> + Send + 'static,
@@ -100,8 +100,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// validation that panics condemns it, too. Default: nobody asks, because only you know how.
     ///
     /// It is awaited before a resource is used again that was idle for
-    /// [`validate_after`](Self::validate_after), and after a task was dropped, timed out or cancelled while
-    /// it used it; after a kill nothing is validated, everything is destroyed. Without it, a resource that a task was dropped in the middle of using is replaced.
+    /// [`validate_after`](Self::validate_after), and after a task was dropped, timed out or cancelled while it
+    /// used it; after a kill nothing is validated, everything is destroyed. Without it, a resource that a task
+    /// was dropped in the middle of using is replaced.
     ///
     /// A task that was dropped may have left an answer on its way that nobody reads: a validation that waits for
     /// the other side needs a time limit of its own.
@@ -207,9 +208,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
 
     /// How long an attempt may take before it is told of as stuck, with an
     /// [`Event::TaskStuck`](crate::Event::TaskStuck), a warning, and a line of
-    /// [`explain`](crate::AsyncTaskManager::explain) that say which task it is and where in the code it was made.
-    /// Nothing happens to the task: for that there is [`timeout`](crate::AsyncTask::timeout). Default: none, because only
-    /// you know how long is too long.
+    /// [`explain`](crate::AsyncTaskManager::explain) that say which task it is and where in the code it was
+    /// made. Nothing happens to the task: for that there is [`timeout`](crate::AsyncTask::timeout). Default:
+    /// none, because only you know how long is too long.
     #[must_use]
     pub fn stuck_after(mut self, limit: Duration) -> Self {
         self.knobs.stuck_after = Some(limit);
@@ -218,8 +219,9 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
 
     /// Whether another worker takes the place of one whose task is stuck, beyond `max_worker_count` if need be.
     /// When the stuck task returns after all, its outcome counts as ever, its resource is destroyed and its
-    /// worker goes. Default: no, because each stuck task then costs one more resource. Without
-    /// [`stuck_after`](Self::stuck_after) it is an error.
+    /// worker goes. A task that waits for another task of this manager is told of and keeps its place. Default: no,
+    /// because each stuck task then costs one more resource. Without [`stuck_after`](Self::stuck_after) it is an
+    /// error.
     #[must_use]
     pub fn replace_stuck(mut self, replace: bool) -> Self {
         self.knobs.replace_stuck = replace;

@@ -9,7 +9,7 @@ use super::Core;
 use super::attempt::{Attempt, Progress, attempt, ending};
 use super::guarded::Discarded;
 use super::work::AsyncWork;
-use crate::context::TaskContext;
+use crate::context::{Seat, TaskContext};
 use crate::error::RejectReason;
 use crate::event::Event;
 use crate::metrics::TaskLifecycleTimestamps;
@@ -240,7 +240,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
         let cx = TaskContext::new(id, attempts, settings, self.started, loan.lease.token.clone());
-        let cx = cx.on(loan.seat);
+        let cx = cx.on(Seat::of(loan.seat));
         let resource = &mut *loan.lease.resource;
         attempt(core.identity(), work, &cx, resource, &mut self.progress).await
     }

@@ -275,6 +275,15 @@ impl<Fut: Future, K> AsyncTask<Fut, K> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`run_task`](super::AsyncTaskManager::run_task); also [`TaskError::TimedOut`] and
+    /// [`TaskError::Expired`] where a limit was set.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run_task`](super::AsyncTaskManager::run_task).
     pub fn run_now(self) -> Fut {
         self.entrance.set(self.settings, true);
         self.future

@@ -7,7 +7,7 @@ pub(crate) mod settle;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::context::TaskContext;
+use crate::context::{Seat, TaskContext};
 use crate::engine::{Building, Engine, Unequipped};
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
@@ -137,7 +137,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let name = settings.name();
         engine.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt });
         let cx = TaskContext::new(id, attempt, &settings, started, lease.token.clone());
-        let cx = cx.on(self.seat);
+        let cx = cx.on(Seat::of(self.seat));
         let ran = job.task().attempt(&cx, &mut lease.resource);
         discard(cx);
         let finished = engine.clock.now();
