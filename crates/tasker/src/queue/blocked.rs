@@ -224,14 +224,23 @@ impl<R, E> State<R, E> {
         current.map(|(seat, _)| *seat)
     }
 
-    /// Whether what it waits for has not ended. What has ended is on its way to whoever waits.
+    /// Whether what it waits for neither has ended nor is worked on by somebody who is not counted. What has ended is
+    /// on its way to whoever waits.
     fn is_held_up(&self, blocked: &Blocked) -> bool {
         match &blocked.awaited {
             Awaited::Claim(key) => {
                 self.claims.get(*key).is_some_and(|claim| matches!(claim.status, Status::Waiting))
             }
             Awaited::Lent(task) | Awaited::Outcome(task, _) => {
-                !blocked.refused && task.ticket().place() != Place::Nowhere
+                !blocked.refused
+                    && match task.ticket().place() {
+                        Place::Nowhere => false,
+                        // It may return; then its worker goes, but whoever waits for it gets on.
+                        Place::Running(seat) => {
+                            !self.seats[seat].set_aside || self.seats[seat].blocked > 0
+                        }
+                        Place::Lane(_) | Place::Delayed(_) | Place::Outside(_) => true,
+                    }
             }
         }
     }

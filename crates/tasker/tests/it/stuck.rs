@@ -3,6 +3,7 @@
 use std::panic::Location;
 use std::time::Duration;
 
+use tasker::autoscale::Fixed;
 use tasker::testing::ManualClock;
 use tasker::{BuildError, DestroyReason, TaskContext, TaskManager};
 
@@ -231,26 +232,31 @@ fn a_stop_runs_what_is_queued_although_the_last_worker_was_stuck() {
 }
 
 // Promises 2 and 16: a task that merely waits for another one of its manager is told of and keeps its place. Otherwise
-// each of a chain of such tasks would add a worker beyond the cap.
+// each of a chain of such tasks would add a worker beyond the cap. Nor is it refused: the other one may return.
 #[test]
-fn a_task_that_waits_for_its_own_manager_makes_no_room() {
+fn a_task_that_waits_for_a_stuck_one_keeps_its_place() {
     on_every_manager(|kind| {
-        let (kit, clock, seen, gate) =
-            (Kit::new(), ManualClock::new(), Recorder::new(), Gate::new());
-        let config = kit.config(2).stuck_after(MINUTE).replace_stuck(true);
-        let manager = kind.build(config.clock(clock.clone()).observer(seen.clone()));
-        let (inside, inner) = (manager.clone(), gate.clone());
-        let outer = manager
-            .task(move |_, _| Ok(inside.task(waits_at(inner.clone())).submit().wait().is_ok()));
-        let outer = outer.submit();
-        gate.await_arrivals(1);
-        clock.advance(MINUTE);
-        seen.wait_for(2, |what| matches!(what, What::TaskStuck { .. }));
-        await_rest(&manager, 1);
-        assert_eq!(kit.created(), 3, "one more, for the one inside");
-        gate.open();
-        assert!(outer.wait().unwrap());
-        end(&manager, &kit);
+        for lower in [false, true] {
+            let (kit, clock, seen, gate) =
+                (Kit::new(), ManualClock::new(), Recorder::new(), Gate::new());
+            let config = kit.config(1).max_worker_count(2).scaling(Fixed::new(1));
+            let config = config.stuck_after(MINUTE).replace_stuck(true).clock(clock.clone());
+            let manager = kind.build(config.observer(seen.clone()));
+            let (inside, inner) = (manager.clone(), gate.clone());
+            let outer = manager
+                .task(move |_, _| Ok(inside.task(waits_at(inner.clone())).submit().wait().is_ok()));
+            let outer = outer.submit();
+            gate.await_arrivals(1); // on the worker that was added when the outer one came to wait
+            if lower {
+                manager.resize(1, 1).unwrap();
+            }
+            clock.advance(MINUTE);
+            seen.wait_for(2, |what| matches!(what, What::TaskStuck { .. }));
+            gate.open();
+            assert!(outer.wait().unwrap(), "{kind:?}");
+            end(&manager, &kit);
+            assert_eq!(kit.created(), 2, "{kind:?}: no more than were there");
+        }
     });
 }
 
