@@ -21,7 +21,7 @@ use crate::board::Board;
 use crate::deed::{Callback, Deed, Options, Trace};
 use crate::ledger::{Count, Ledger, Rule};
 use crate::meddle::Meddler;
-use crate::plan::{Ending, LOOK, Lived, Plan};
+use crate::plan::{Ending, LOOK, Lived, Plan, settings};
 use crate::stock::{Fault, Resource, SLOW, Stock, Whim, obey, urgently};
 use crate::watch::Watcher;
 
@@ -172,25 +172,7 @@ fn config(
             done
         }
     })
-    .check_health(|fault| *fault != Fault::Sick)
-    .worker_count(plan.workers)
-    .max_worker_count(plan.most)
-    .burst_interval(plan.burst_interval)
-    .resource_pool_size(plan.pool)
-    .max_retries(2)
-    .logger(tasker::NoopLogger);
-    if let Some((tasks, overflow)) = plan.capacity {
-        config = config.queue_capacity(tasks).overflow(overflow);
-    }
-    if let Some(backoff) = plan.backoff {
-        config = config.retry_backoff(backoff);
-    }
-    if let Some(uses) = plan.max_uses {
-        config = config.max_uses(uses);
-    }
-    if let Some(age) = plan.max_lifetime {
-        config = config.max_lifetime(age);
-    }
+    .resource_pool_size(plan.pool);
     if let Some(idle) = plan.validate_after {
         config = config
             .validate(move |_| {
@@ -202,13 +184,7 @@ fn config(
             })
             .validate_after(idle);
     }
-    if plan.observed {
-        config = config.observer(watcher.clone());
-    }
-    if plan.ending == Ending::Token {
-        config = config.shutdown_on(token.clone());
-    }
-    config
+    settings!(config, plan, watcher, token)
 }
 
 /// Ends the manager as planned; what it reports, if somebody is told.

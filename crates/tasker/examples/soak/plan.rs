@@ -9,6 +9,40 @@ use tasker::{Backoff, Overflow, ShutdownReport};
 use crate::args::{Args, Kinds};
 use crate::watch::Watcher;
 
+/// What both kinds of configurations are told of a plan in the same words.
+macro_rules! settings {
+    ($config:expr, $plan:expr, $watcher:expr, $token:expr) => {{
+        let (plan, mut config) = ($plan, $config);
+        config = config
+            .check_health(|fault| *fault != $crate::stock::Fault::Sick)
+            .worker_count(plan.workers)
+            .max_worker_count(plan.most)
+            .burst_interval(plan.burst_interval)
+            .max_retries(2)
+            .logger(tasker::NoopLogger);
+        if let Some((tasks, overflow)) = plan.capacity {
+            config = config.queue_capacity(tasks).overflow(overflow);
+        }
+        if let Some(backoff) = plan.backoff {
+            config = config.retry_backoff(backoff);
+        }
+        if let Some(uses) = plan.max_uses {
+            config = config.max_uses(uses);
+        }
+        if let Some(age) = plan.max_lifetime {
+            config = config.max_lifetime(age);
+        }
+        if plan.observed {
+            config = config.observer($watcher.clone());
+        }
+        if plan.ending == $crate::plan::Ending::Token {
+            config = config.shutdown_on($token.clone());
+        }
+        config
+    }};
+}
+pub(crate) use settings;
+
 /// How a manager ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
