@@ -76,10 +76,6 @@ where
     K::Output: Send,
     S: Sink<K::Output, E>,
 {
-    fn ticket(&self) -> &Ticket {
-        &self.ticket
-    }
-
     fn is_brief(&self) -> bool {
         S::BRIEF
     }

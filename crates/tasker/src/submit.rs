@@ -326,7 +326,7 @@ fn wait_for<R: 'static, E: Send + 'static>(
     if seats.is_empty() {
         return cell.sink.completion.wait();
     }
-    let key = engine.block_lent(seats, Arc::clone(cell) as Arc<dyn Ticketed>);
+    let key = engine.block_scoped(seats, Arc::clone(cell) as Arc<dyn Ticketed>);
     let outcome = cell.sink.completion.wait(); // refused, the task ends with that
     engine.unblock(key);
     outcome

@@ -514,8 +514,8 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Supervisor for Engine<R, E, 
         self.rules.slots
     }
 
-    fn block_lent(&self, seats: Vec<usize>, task: Arc<dyn Ticketed>) -> u32 {
-        self.and_perform(|now, fx| self.queue.block_lent(seats, task, now, fx))
+    fn block_scoped(&self, seats: Vec<usize>, task: Arc<dyn Ticketed>) -> u32 {
+        self.and_perform(|now, fx| self.queue.block_scoped(seats, task, now, fx))
     }
 
     fn block(

@@ -6,9 +6,11 @@ use std::time::Duration;
 use loom::thread;
 
 use super::lending::idle_seat;
-use super::{Condition, now, perform, queue};
+use super::{Condition, Counted, now, perform, queue};
 use crate::outcome::TaskError;
-use crate::queue::{Attempted, Borrowed, Effects, Loan, Mode, Queue};
+use crate::queue::awaited::Ticketed;
+use crate::queue::{Attempted, Borrowed, Effects, Loan, Mode, Queue, Submitted};
+use crate::sync::Waiter;
 use crate::task::Settings;
 use crate::worker::settle::{Case, Gone, Went};
 
@@ -88,5 +90,64 @@ fn a_task_that_waits_while_another_works_is_served() {
         give(&queue, busy);
         assert!(other.join().unwrap());
         assert_eq!(queue.report(now()).completed, 3);
+    });
+}
+
+// Promises 1 and 16: a wait in the middle of a task ends, whether the other task ends first, or the worker leaves that
+// could have run it, or it is refused at once.
+#[test]
+fn a_wait_for_a_handle_inside_a_task_is_answered_or_told() {
+    loom::model(|| {
+        let queue = queue(2, true);
+        idle_seat(&queue);
+        let (leaver, _) = queue.hire().unwrap(); // it makes its resource, and will not get it
+        let outer = take(&queue, Vec::new()).unwrap();
+        let seats = vec![outer.seat];
+        let task = Counted::new();
+        let mut fx = Effects::new();
+        let submitted = queue.submit(task.job(), Mode::Inside, now(), 0, &mut fx);
+        perform(fx);
+        assert!(matches!(submitted, Submitted::Accepted));
+        let leaves = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let mut fx = Effects::new();
+                queue.unstarted(leaver, now(), &mut fx);
+                perform(fx);
+            })
+        };
+        let cancels = {
+            let (queue, task) = (Arc::clone(&queue), Arc::clone(&task));
+            thread::spawn(move || {
+                let mut fx = Effects::new();
+                queue.cancel(&task.ticket, now(), &mut fx);
+                perform(fx);
+            })
+        };
+        // Looks and does not park: loom forgets a wake-up that finds its thread at a lock. Shuttle does not, see
+        // `schedules/nested.rs`.
+        let mut known = None;
+        let told = loop {
+            if task.answered() == 1 {
+                break false;
+            }
+            let mut fx = Effects::new();
+            let awaited = Arc::clone(&task) as Arc<dyn Ticketed>;
+            known = queue.block(known, seats.clone(), awaited, Waiter::me(), now(), &mut fx);
+            perform(fx);
+            if known.is_none() {
+                break true;
+            }
+            thread::yield_now();
+        };
+        let mut fx = Effects::new();
+        drop(known.and_then(|key| queue.unblock(key, now(), &mut fx)));
+        perform(fx);
+        leaves.join().unwrap();
+        cancels.join().unwrap();
+        give(&queue, outer);
+        let report = queue.report(now());
+        assert_eq!((report.accepted, report.completed, report.cancelled), (2, 1, 1));
+        assert!(told || task.answered() == 1);
     });
 }

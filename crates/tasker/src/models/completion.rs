@@ -8,7 +8,7 @@ use crate::completion::Completion;
 use crate::context::TaskContext;
 use crate::detached::{Answer, Detached};
 use crate::outcome::TaskError;
-use crate::queue::awaited::{Awaited, Supervisor};
+use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::{Job, Runnable, Ticket};
 use crate::sync::Waiter;
 use crate::task::{Repeatable, Settings};
@@ -68,12 +68,12 @@ impl Supervisor for Nobody {
         false
     }
 
-    fn block(&self, _: Vec<usize>, _: Awaited) -> u32 {
+    fn block_scoped(&self, _: Vec<usize>, _: Arc<dyn Ticketed>) -> u32 {
         0
     }
 
-    fn is_refused(&self, _: u32, _: Waiter) -> bool {
-        false
+    fn block(&self, _: Option<u32>, _: Vec<usize>, _: Arc<dyn Ticketed>, _: Waiter) -> Option<u32> {
+        None
     }
 
     fn unblock(&self, _: u32) {}

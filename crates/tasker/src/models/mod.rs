@@ -16,6 +16,7 @@ use crate::context::TaskContext;
 use crate::outcome::TaskError;
 use crate::overflow::Overflow;
 use crate::pool::roster::Condition;
+use crate::queue::awaited::Ticketed;
 use crate::queue::job::{Job, Ran, Runnable, Ticket};
 use crate::queue::{Cancelling, Effects, Queue, Rules};
 use crate::resource::lending::{Bare, Shared};
@@ -122,11 +123,13 @@ impl Counted {
     }
 }
 
-impl Runnable<u32, ()> for Counted {
+impl Ticketed for Counted {
     fn ticket(&self) -> &Ticket {
         &self.ticket
     }
+}
 
+impl Runnable<u32, ()> for Counted {
     fn is_brief(&self) -> bool {
         true
     }

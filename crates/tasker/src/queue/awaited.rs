@@ -15,7 +15,7 @@ pub(crate) enum Awaited {
     /// A resource, for a task that runs where it waits.
     Claim(u32),
     /// The end of a task that borrows from whoever waits: it must not be left alone once it runs.
-    Lent(Arc<dyn Ticketed>),
+    Scoped(Arc<dyn Ticketed>),
     /// The outcome of a task that has a handle.
     Outcome(Arc<dyn Ticketed>, Option<Waiter>),
 }
@@ -29,7 +29,7 @@ pub(crate) trait Supervisor: Send + Sync {
     /// Whether a task that awaits holds up its worker, as one that blocks.
     fn is_held_up_by_awaiting(&self) -> bool;
     /// Whoever works on `seats` waits from here on for a task that borrows from it; the number of its wait.
-    fn block_lent(&self, seats: Vec<usize>, task: Arc<dyn Ticketed>) -> u32;
+    fn block_scoped(&self, seats: Vec<usize>, task: Arc<dyn Ticketed>) -> u32;
     /// Whoever works on `seats` waits (on) for an outcome; `known` is the number of its wait, if it waited before,
     /// there or elsewhere. `None` if it would wait for ever; else `waiter` is woken when that is so.
     fn block(

@@ -26,7 +26,7 @@ pub(crate) struct Blocked {
 
 impl<R, E> Queue<R, E> {
     /// Whoever works on `seats` waits from here on for a task that borrows from it.
-    pub(crate) fn block_lent(
+    pub(crate) fn block_scoped(
         &self,
         seats: Vec<usize>,
         task: Arc<dyn Ticketed>,
@@ -34,7 +34,7 @@ impl<R, E> Queue<R, E> {
         fx: &mut Effects<R, E>,
     ) -> u32 {
         let mut state = self.lock();
-        let key = state.block(seats, Awaited::Lent(task));
+        let key = state.block(seats, Awaited::Scoped(task));
         state.blocked(key, now, fx);
         key
     }
@@ -231,7 +231,7 @@ impl<R, E> State<R, E> {
             Awaited::Claim(key) => {
                 self.claims.get(*key).is_some_and(|claim| matches!(claim.status, Status::Waiting))
             }
-            Awaited::Lent(task) | Awaited::Outcome(task, _) => {
+            Awaited::Scoped(task) | Awaited::Outcome(task, _) => {
                 !blocked.refused
                     && match task.ticket().place() {
                         Place::Nowhere => false,
@@ -253,7 +253,7 @@ impl<R, E> State<R, E> {
         for _ in 0..self.blocked.len() {
             let task = match &at.awaited {
                 Awaited::Claim(_) => return None,
-                Awaited::Lent(task) => task,
+                Awaited::Scoped(task) => task,
                 Awaited::Outcome(task, _) => {
                     last.get_or_insert(key);
                     task
@@ -280,12 +280,12 @@ impl<R, E> State<R, E> {
         found.map(|(key, ..)| key)
     }
 
-    /// Refuses the last that came to wait and can be refused. There is one: a task that is lent and runs waits
+    /// Refuses the last that came to wait and can be refused. There is one: a scoped task that runs waits
     /// itself for one that came to wait before or after it, and that chain has an end. Whether it did.
     fn refuse_last(&mut self, now: Instant, fx: &mut Effects<R, E>) -> bool {
         let waiting = self.blocked.iter().filter(|(_, _, blocked)| {
             let running = |ticket: &Ticket| matches!(ticket.place(), Place::Running(_));
-            let alone = matches!(&blocked.awaited, Awaited::Lent(task) if running(task.ticket()));
+            let alone = matches!(&blocked.awaited, Awaited::Scoped(task) if running(task.ticket()));
             !alone && self.is_held_up(blocked) && self.seats_of(blocked).next().is_some()
         });
         let last = waiting.last().map(|(key, ..)| key);
@@ -308,7 +308,7 @@ impl<R, E> State<R, E> {
                     self.withdraw(place, Next::Claim, TaskError::WouldDeadlock, now, fx);
                 }
             }
-            Awaited::Lent(task) => {
+            Awaited::Scoped(task) => {
                 let place = task.ticket().place();
                 self.withdraw(place, Next::Job, TaskError::WouldDeadlock, now, fx);
             }

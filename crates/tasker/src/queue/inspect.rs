@@ -38,18 +38,7 @@ impl<R, E> Queue<R, E> {
     }
 
     pub(crate) fn condition_for_model(&self, seat: usize) -> Condition {
-        let state = self.lock();
-        let all = [
-            Condition::Creating,
-            Condition::Recovering,
-            Condition::Idle,
-            Condition::Busy,
-            Condition::Lent,
-            Condition::Checking,
-            Condition::Leaving,
-        ];
-        let is = |condition: &Condition| state.roster.all(*condition).any(|other| other == seat);
-        all.into_iter().find(is).expect("the seat is taken")
+        self.lock().roster.condition(seat).expect("the seat is taken")
     }
 
     pub(crate) fn take_for_model(&self, seat: usize) -> Option<R> {

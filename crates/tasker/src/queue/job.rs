@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::awaited::Ticketed;
 use super::lanes::{Next, Spot};
 use crate::context::TaskContext;
 use crate::metrics::TaskLifecycleTimestamps;
@@ -19,8 +20,7 @@ pub(crate) enum Ran<E> {
 }
 
 /// A task with its closure and its caller behind it.
-pub(crate) trait Runnable<R, E>: Send + Sync {
-    fn ticket(&self) -> &Ticket;
+pub(crate) trait Runnable<R, E>: Ticketed {
     /// Whether delivering runs no code of the user's.
     fn is_brief(&self) -> bool;
     /// Runs the closure once. Panics are caught inside.
