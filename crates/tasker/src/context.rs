@@ -46,12 +46,14 @@ impl Seat {
 
 impl TaskContext {
     /// Of an attempt that started at `started`.
+    #[inline]
     pub(crate) fn new(
         id: TaskId,
         attempt: u32,
         settings: &Settings,
         started: Instant,
         token: CancelToken,
+        seat: Seat,
     ) -> Self {
         Self {
             id,
@@ -60,13 +62,8 @@ impl TaskContext {
             priority: settings.priority,
             deadline: settings.timeout.and_then(|limit| started.checked_add(limit)),
             token,
-            seat: Seat::NONE,
+            seat,
         }
-    }
-
-    /// Of an attempt on the resource of the worker of `seat`, if it is a worker's.
-    pub(crate) fn on(self, seat: Seat) -> Self {
-        Self { seat, ..self }
     }
 
     /// The task's number.

@@ -239,8 +239,8 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         }
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
-        let cx = TaskContext::new(id, attempts, settings, self.started, loan.lease.token.clone());
-        let cx = cx.on(Seat::of(loan.seat));
+        let (token, seat) = (loan.lease.token.clone(), Seat::of(loan.seat));
+        let cx = TaskContext::new(id, attempts, settings, self.started, token, seat);
         let resource = &mut *loan.lease.resource;
         attempt(core.identity(), work, &cx, resource, &mut self.progress).await
     }

@@ -10,7 +10,7 @@ use super::hold::{Admitted, Held, Hold};
 use super::hooks::Unmade;
 use super::work::AsyncWork;
 use crate::cancel::Why;
-use crate::context::TaskContext;
+use crate::context::{Seat, TaskContext};
 use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
@@ -175,7 +175,8 @@ impl<R: Send + 'static, E: Send + 'static> Visit<'_, R, E> {
         }
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: 1 });
-        let cx = TaskContext::new(id, 1, settings, self.started, lease.token.clone());
+        let token = lease.token.clone();
+        let cx = TaskContext::new(id, 1, settings, self.started, token, Seat::NONE);
         attempt(core.identity(), work, &cx, &mut lease.resource, &mut self.progress).await
     }
 

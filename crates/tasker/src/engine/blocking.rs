@@ -143,7 +143,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> (Ran<E>, Option<K::Output>) {
         let name = settings.name();
         self.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
-        let cx = TaskContext::new(id, attempts, settings, started, lease.token.clone()).on(seat);
+        let cx = TaskContext::new(id, attempts, settings, started, lease.token.clone(), seat);
         let ran = attempt(self.identity(), work, &cx, &mut lease.resource);
         drop(cx);
         ran

@@ -200,15 +200,14 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     pub(crate) fn perform_aside(self: &Arc<Self>, mut fx: Effects<R, E>) {
         let slow = fx.ended.iter().any(|(job, ..)| !job.task().is_brief());
         let observed = !self.reporter.observers.is_empty();
-        let quiet = fx.ended.is_empty() && fx.admitted.is_empty() && fx.stuck.is_empty();
-        if slow || (observed && !quiet) {
+        if slow || (observed && fx.tells_of_tasks()) {
             S::perform_elsewhere(self, fx.split_off_endings());
         }
         self.perform(fx);
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
-        let Effects { wake, ended, cancel, admitted, stuck, news, over, look: _ } = fx; // it has looked
+        let Effects { wake, ended, cancel, admitted, news, over, look: _ } = fx; // it has looked
         for waiter in wake {
             self.wake(waiter);
         }
@@ -237,18 +236,6 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
                 id,
                 name,
                 priority,
-            });
-        }
-        for (sequence, task) in stuck {
-            self.reporter.log(Level::Warn, format_args!("{task}"));
-            let StuckTask { id, name, running_for, location } = task;
-            let name = name.as_deref();
-            self.reporter.emit_at(sequence, |sequence| Event::TaskStuck {
-                sequence,
-                id,
-                name,
-                running_for,
-                location,
             });
         }
         for item in news {
@@ -293,6 +280,18 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
                 self.reporter.log(Level::Info, format_args!("the task manager is {state}"));
                 self.reporter
                     .emit_at(sequence, |sequence| Event::PauseChanged { sequence, paused });
+            }
+            News::Stuck { sequence, task } => {
+                self.reporter.log(Level::Warn, format_args!("{task}"));
+                let StuckTask { id, name, running_for, location } = *task;
+                let name = name.as_deref();
+                self.reporter.emit_at(sequence, |sequence| Event::TaskStuck {
+                    sequence,
+                    id,
+                    name,
+                    running_for,
+                    location,
+                });
             }
             News::Errand(_) => {} // it is being run
             News::Hired { seat, number } => {

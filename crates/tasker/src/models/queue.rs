@@ -7,7 +7,7 @@ use loom::thread;
 
 use super::{Counted, now, perform, queue};
 use crate::cancel::CancelToken;
-use crate::context::TaskContext;
+use crate::context::{Seat, TaskContext};
 use crate::queue::{AfterFailure, Attempted, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
@@ -39,6 +39,7 @@ pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) 
                     &job.ticket().settings,
                     now(),
                     CancelToken::new(),
+                    Seat::NONE,
                 );
                 let _ = job.task().attempt(&context, &mut lease.resource);
                 let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };

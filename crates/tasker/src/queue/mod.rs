@@ -277,8 +277,6 @@ pub(crate) struct Effects<R, E> {
     pub(crate) ended: Vec<(Job<R, E>, TaskError<E>, bool)>,
     pub(crate) cancel: Vec<Cancelling>,
     pub(crate) admitted: Vec<Admitted>,
-    /// Tasks that run for too long.
-    pub(crate) stuck: Vec<(u64, StuckTask)>,
     pub(crate) news: Vec<News>,
     /// The policy is to be asked; only the timekeeper is told.
     pub(crate) look: bool,
@@ -326,6 +324,11 @@ pub(crate) enum News {
         sequence: u64,
         paused: bool,
     },
+    /// A task runs for too long.
+    Stuck {
+        sequence: u64,
+        task: Box<StuckTask>,
+    },
     /// Somebody is to carry out the order that lies at a seat.
     Errand(Errand),
     /// A worker is to be started for a seat that is already taken.
@@ -335,6 +338,12 @@ pub(crate) enum News {
     },
 }
 
+impl News {
+    fn is_of_a_task(&self) -> bool {
+        matches!(self, Self::Stuck { .. })
+    }
+}
+
 impl<R, E> Effects<R, E> {
     pub(crate) fn new() -> Self {
         Self {
@@ -342,7 +351,6 @@ impl<R, E> Effects<R, E> {
             ended: Vec::new(),
             cancel: Vec::new(),
             admitted: Vec::new(),
-            stuck: Vec::new(),
             news: Vec::new(),
             look: false,
             over: false,
@@ -357,7 +365,6 @@ impl<R, E> Effects<R, E> {
             && self.ended.is_empty()
             && self.cancel.is_empty()
             && self.admitted.is_empty()
-            && self.stuck.is_empty()
             && self.news.is_empty()
     }
 
@@ -366,16 +373,21 @@ impl<R, E> Effects<R, E> {
         !(self.ended.is_empty()
             && self.cancel.is_empty()
             && self.admitted.is_empty()
-            && self.stuck.is_empty()
             && self.news.is_empty())
     }
 
-    /// Takes out what tells callers and watchers of single tasks.
+    /// Whether it tells callers or watchers of single tasks.
+    pub(crate) fn tells_of_tasks(&self) -> bool {
+        !(self.ended.is_empty() && self.admitted.is_empty())
+            || self.news.iter().any(News::is_of_a_task)
+    }
+
+    /// Takes that out.
     pub(crate) fn split_off_endings(&mut self) -> Self {
         Self {
+            news: self.news.extract_if(.., |news| news.is_of_a_task()).collect(),
             ended: std::mem::take(&mut self.ended),
             admitted: std::mem::take(&mut self.admitted),
-            stuck: std::mem::take(&mut self.stuck),
             ..Self::new()
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::due::Due;
 use super::life::Parting;
-use super::{Effects, Running, State};
+use super::{Effects, News, Running, State};
 use crate::event::DestroyReason;
 use crate::explain::StuckTask;
 use crate::pool::roster::Condition;
@@ -71,7 +71,8 @@ impl<R, E> State<R, E> {
             self.watch_stuck(started, fx);
         }
         for task in told {
-            fx.stuck.push((self.next_sequence(), task));
+            let sequence = self.next_sequence();
+            fx.news.push(News::Stuck { sequence, task: Box::new(task) });
         }
         if self.rules.replace_stuck && self.phase == Phase::Running {
             self.replace_stuck(now, fx);

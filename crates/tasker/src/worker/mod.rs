@@ -136,8 +136,8 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let id = ticket.id();
         let name = settings.name();
         engine.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt });
-        let cx = TaskContext::new(id, attempt, &settings, started, lease.token.clone());
-        let cx = cx.on(Seat::of(self.seat));
+        let seat = Seat::of(self.seat);
+        let cx = TaskContext::new(id, attempt, &settings, started, lease.token.clone(), seat);
         let ran = job.task().attempt(&cx, &mut lease.resource);
         discard(cx);
         let finished = engine.clock.now();

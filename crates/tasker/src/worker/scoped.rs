@@ -109,6 +109,7 @@ mod tests {
                     &crate::task::Settings::here(0),
                     crate::clock::real_now(),
                     crate::cancel::CancelToken::new(),
+                    crate::context::Seat::NONE,
                 );
                 scoped.attempt(&context, &mut ()).unwrap();
             })
