@@ -49,7 +49,7 @@ fn runtime(plan: &Plan) -> Runtime {
 
 async fn live(plan: &Plan, ledger: &Arc<Ledger>, board: &Board) -> Lived {
     let watcher = Watcher::default();
-    let stock = Stock::new(Arc::clone(ledger), plan.most + plan.pool, plan.seed);
+    let stock = Stock::new(Arc::clone(ledger), plan);
     stock.unruly.store(plan.born_unruly, Ordering::Relaxed);
     let token = CancelToken::new();
     let reports = match Manager::new(config(plan, &stock, &token, &watcher)).await {
@@ -102,6 +102,7 @@ async fn work(
                 ticket: (number as u64) << 48,
                 kept: VecDeque::new(),
                 window: plan.window,
+                nests: plan.nests,
             };
             tokio::spawn(caller.work(Arc::clone(&shift)))
         })
@@ -219,6 +220,39 @@ struct Caller {
     ticket: u64,
     kept: VecDeque<(u64, Kept)>,
     window: usize,
+    /// Its tasks may wait for others.
+    nests: bool,
+}
+
+/// What a task needs that waits for another one of its manager.
+#[derive(Clone)]
+struct Errand {
+    manager: Manager,
+    ledger: Arc<Ledger>,
+    ticket: u64,
+}
+
+impl Errand {
+    /// Waits for a task by each way there is, which itself waits if `depth` says so.
+    fn wait_for(self, depth: u32) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let mut trace = Trace::new(&self.ledger, self.ticket, Deed::Nothing).once().silent();
+            let inner = self.clone();
+            let work = async move |cx: &TaskContext, resource: &mut Resource| {
+                if depth > 1 {
+                    inner.clone().wait_for(depth - 1).await;
+                }
+                trace.attempt_async(cx, resource).await
+            };
+            let task = self.manager.task_once(work);
+            let (withdrawn, outcome) = match (self.ticket + u64::from(depth)) % 3 {
+                0 => (true, task.await),
+                1 => (true, urgently(task.run_now()).await),
+                _ => (false, task.submit().await),
+            };
+            self.ledger.hear_inside(self.ticket, &outcome, withdrawn);
+        })
+    }
 }
 
 enum Kept {
@@ -386,6 +420,21 @@ impl Caller {
                 }
                 handle.cancel();
                 self.keep(Kept::Handle(handle)).await;
+            }
+            // The task waits for another one, which may wait for a third.
+            990..996 if self.nests => {
+                let (mut trace, callback) = (trace(finite), callback());
+                let errand =
+                    Errand { manager: manager.clone(), ledger: Arc::clone(&ledger), ticket };
+                let depth = self.chance.u32(1..4);
+                let mut errand = Some(errand);
+                let work = async move |cx: &TaskContext, resource: &mut Resource| {
+                    if let Some(errand) = errand.take() {
+                        errand.wait_for(depth).await;
+                    }
+                    trace.attempt_async(cx, resource).await
+                };
+                manager.task(work).on_complete(move |outcome| callback.call(&outcome));
             }
             // The task hands in another one, and holds a clone of its manager.
             _ => {

@@ -24,6 +24,8 @@ pub(crate) enum Count {
     Expired,
     QueueFull,
     Refused,
+    /// Waits for a handle that were refused: the task itself goes on.
+    WaitRefused,
     /// Tasks that nobody listens to and whose closure went away: the last attempt returned `Ok`, or not.
     SilentWell,
     SilentOther,
@@ -143,12 +145,7 @@ impl Ledger {
             Err(TaskError::Expired) => Count::Expired,
             Err(TaskError::QueueFull) => Count::QueueFull,
             Err(TaskError::ShuttingDown) => Count::Refused,
-            Err(TaskError::WouldDeadlock) => {
-                self.broke(Rule::Answers, || {
-                    "WouldDeadlock, although no task waits for another".to_owned()
-                });
-                Count::Deadlock
-            }
+            Err(TaskError::WouldDeadlock) => Count::Deadlock,
             Err(other) => {
                 self.broke(Rule::Answers, || format!("an ending that is not known here: {other}"));
                 Count::Failed
@@ -164,6 +161,22 @@ impl Ledger {
             Count::Completed => Count::OverheardWell,
             _ => Count::OverheardOther,
         });
+    }
+
+    /// A task that nobody else listens to was waited for inside a task. A call that is refused withdraws it;
+    /// where the wait for a handle is refused the task stays, and tells its end by itself.
+    pub(crate) fn hear_inside(
+        &self,
+        ticket: u64,
+        outcome: &Result<u64, TaskError<Fault>>,
+        withdrawn: bool,
+    ) {
+        if matches!(outcome, Err(TaskError::WouldDeadlock)) && !withdrawn {
+            self.add(Count::WaitRefused);
+        } else {
+            let heard = self.hear(ticket, outcome);
+            self.overhear(heard);
+        }
     }
 
     /// A rule was seen broken.

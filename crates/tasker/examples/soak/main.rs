@@ -37,7 +37,7 @@ use crate::board::Board;
 use crate::clock::{nap, now};
 use crate::gauge::Memory;
 use crate::judge::judge;
-use crate::ledger::{Ledger, Rule};
+use crate::ledger::{Count, Ledger, Rule};
 use crate::plan::{LOOK, Lived, Plan};
 use crate::report::Summary;
 
@@ -107,6 +107,15 @@ fn run(args: &Args, board: &Board, ledger: &Arc<Ledger>) -> Summary {
         if accepted != finished || plan.observed && differs {
             ledger.broke(Rule::Reports, || {
                 format!("{plan}: the observer saw {accepted} tasks come and {finished} end")
+            });
+        }
+        let room = plan.resources() + if plan.may_replace() { watcher.stuck() } else { 0 };
+        if reached > room {
+            ledger.broke(Rule::Cap, || format!("{plan}: {reached} resources where {room} may be"));
+        }
+        if heard[Count::Deadlock] + heard[Count::WaitRefused] > 0 && !plan.nests {
+            ledger.broke(Rule::Answers, || {
+                format!("{plan}: WouldDeadlock, although no task waits for another")
             });
         }
         samples.extend(gauge::resident());

@@ -32,6 +32,9 @@ macro_rules! settings {
         if let Some(age) = plan.max_lifetime {
             config = config.max_lifetime(age);
         }
+        if let Some(age) = plan.stuck_after {
+            config = config.stuck_after(age).replace_stuck(plan.replace_stuck);
+        }
         if plan.observed {
             config = config.observer($watcher.clone());
         }
@@ -92,6 +95,11 @@ pub(crate) struct Plan {
     pub(crate) ending: Ending,
     /// One task ignores that its time is over.
     pub(crate) deaf: bool,
+    /// Tasks wait for tasks of their own manager.
+    pub(crate) nests: bool,
+    pub(crate) stuck_after: Option<Duration>,
+    /// A stuck task gets a replacement, beyond the cap if need be.
+    pub(crate) replace_stuck: bool,
 }
 
 /// What a generation leaves behind.
@@ -137,7 +145,7 @@ impl Plan {
             Kinds::Both => !number.is_multiple_of(2),
         };
         let rarely = |chance: &mut Rng, odds: u32| chance.u32(0..odds) == 0;
-        Self {
+        let mut plan = Self {
             number,
             seed,
             is_async,
@@ -163,7 +171,22 @@ impl Plan {
             busy_with: chance.bool().then(|| chance.u64(0..tasks.max(1))),
             ending,
             deaf: is_limited && rarely(chance, 4),
-        }
+            nests: rarely(chance, 3),
+            stuck_after: rarely(chance, 3).then(|| Duration::from_micros(chance.u64(100..3_000))),
+            replace_stuck: chance.bool(),
+        };
+        plan.observed |= plan.may_replace(); // how many were stuck says how many resources there may be
+        plan
+    }
+
+    /// Most resources of workers and pool, as long as nothing is stuck.
+    pub(crate) fn resources(&self) -> u64 {
+        (self.most + self.pool) as u64
+    }
+
+    /// Whether there may be more resources than the cap has room for, because tasks are stuck.
+    pub(crate) fn may_replace(&self) -> bool {
+        self.stuck_after.is_some() && self.replace_stuck
     }
 }
 

@@ -101,6 +101,7 @@ fn kinds(counts: &Counts) -> String {
         ("panicked", counts[Count::Panicked]),
         ("timed out", counts[Count::TimedOut]),
         ("no resource", counts[Count::NoResource]),
+        ("would deadlock", counts[Count::Deadlock] + counts[Count::WaitRefused]),
         ("cancelled", counts[Count::Cancelled]),
         ("killed", counts[Count::Killed]),
         ("expired", counts[Count::Expired]),

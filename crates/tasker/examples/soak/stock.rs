@@ -9,6 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::ledger::{Count, Ledger, Rule};
+use crate::plan::Plan;
 
 /// What resources and tasks fail with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +72,8 @@ pub(crate) enum Whim {
 #[derive(Debug)]
 pub(crate) struct Stock {
     pub(crate) ledger: Arc<Ledger>,
-    /// Most resources of workers and pool.
-    most: u64,
+    /// Most resources of workers and pool; `None` where stuck tasks may have replacements beyond.
+    most: Option<u64>,
     /// Creations fail now and then.
     pub(crate) unruly: AtomicBool,
     /// Creations fail, all of them.
@@ -85,14 +86,14 @@ pub(crate) struct Stock {
 pub(crate) const SLOW: Duration = Duration::from_millis(1);
 
 impl Stock {
-    pub(crate) fn new(ledger: Arc<Ledger>, most: usize, seed: u64) -> Arc<Self> {
+    pub(crate) fn new(ledger: Arc<Ledger>, plan: &Plan) -> Arc<Self> {
         Arc::new(Self {
             ledger,
-            most: most as u64,
+            most: (!plan.may_replace()).then(|| plan.resources()),
             unruly: AtomicBool::new(false),
             down: AtomicBool::new(false),
             peak: AtomicU64::new(0),
-            chance: Mutex::new(Rng::with_seed(seed)),
+            chance: Mutex::new(Rng::with_seed(plan.seed)),
         })
     }
 
@@ -170,8 +171,8 @@ impl Place {
         } else {
             let live = ledger.live.fetch_add(1, Ordering::Relaxed) + 1;
             stock.peak.fetch_max(live, Ordering::Relaxed);
-            if live > stock.most {
-                ledger.broke(Rule::Cap, || format!("{live} resources where {} may be", stock.most));
+            if let Some(most) = stock.most.filter(|most| live > *most) {
+                ledger.broke(Rule::Cap, || format!("{live} resources where {most} may be"));
             }
         }
         Self { stock: Arc::clone(stock), temporary }

@@ -9,7 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tasker::{CancelToken, Config, Phase, Priority, ShutdownReport, Task, TaskHandle, TaskManager};
+use tasker::{
+    CancelToken, Config, Phase, Priority, ShutdownReport, Task, TaskContext, TaskHandle,
+    TaskManager,
+};
 
 use crate::board::Board;
 use crate::clock::nap;
@@ -26,7 +29,7 @@ type Handle = TaskHandle<u64, Fault>;
 /// Runs one generation; returns its reports once everything that it has begun has ended but its threads.
 pub(crate) fn generation(plan: &Plan, ledger: &Arc<Ledger>, board: &Board) -> Lived {
     let watcher = Watcher::default();
-    let stock = Stock::new(Arc::clone(ledger), plan.most + plan.pool, plan.seed);
+    let stock = Stock::new(Arc::clone(ledger), plan);
     stock.unruly.store(plan.born_unruly, Ordering::Relaxed);
     let token = CancelToken::new();
     let config = config(plan, &stock, &token, &watcher);
@@ -358,6 +361,21 @@ impl Caller<'_> {
                 handle.cancel();
                 self.keep(handle);
             }
+            // The task waits for another one, which may wait for a third.
+            990..996 if self.plan.nests => {
+                let (mut trace, callback) = (trace(finite), callback());
+                let errand =
+                    Errand { manager: manager.clone(), ledger: Arc::clone(&ledger), ticket };
+                let depth = self.chance.u32(1..4);
+                let mut errand = Some(errand);
+                let task = manager.task(move |cx, resource| {
+                    if let Some(errand) = errand.take() {
+                        errand.wait_for(depth);
+                    }
+                    trace.attempt(cx, resource)
+                });
+                task.on_complete(move |outcome| callback.call(&outcome));
+            }
             // The task hands in another one, and holds a clone of its manager.
             _ => {
                 let (mut trace, callback) = (trace(finite), callback());
@@ -431,6 +449,35 @@ impl Caller<'_> {
         };
         self.ledger.hear(ticket, &outcome);
         true
+    }
+}
+
+/// What a task needs that waits for another one of its manager.
+#[derive(Clone)]
+struct Errand {
+    manager: Manager,
+    ledger: Arc<Ledger>,
+    ticket: u64,
+}
+
+impl Errand {
+    /// Waits for a task by each way there is, which itself waits if `depth` says so.
+    fn wait_for(self, depth: u32) {
+        let mut trace = Trace::new(&self.ledger, self.ticket, Deed::Nothing).once().silent();
+        let inner = self.clone();
+        let work = move |cx: &TaskContext, resource: &mut Resource| {
+            if depth > 1 {
+                inner.wait_for(depth - 1);
+            }
+            trace.attempt(cx, resource)
+        };
+        let task = self.manager.task_once(work);
+        let (withdrawn, outcome) = match (self.ticket + u64::from(depth)) % 3 {
+            0 => (true, task.run()),
+            1 => (true, urgent(|| task.run_now())),
+            _ => (false, task.submit().wait()), // to await it here would be on one's own account
+        };
+        self.ledger.hear_inside(self.ticket, &outcome, withdrawn);
     }
 }
 

@@ -1,4 +1,4 @@
-//! An observer that counts how many tasks were accepted and how many ended.
+//! An observer that counts how many tasks were accepted, how many ended and how many were stuck.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +13,18 @@ pub(crate) struct Watcher(Arc<Seen>);
 struct Seen {
     accepted: AtomicU64,
     finished: AtomicU64,
+    stuck: AtomicU64,
 }
 
 impl Watcher {
     /// How many were accepted, and how many ended.
     pub(crate) fn seen(&self) -> (u64, u64) {
         (self.0.accepted.load(Ordering::Acquire), self.0.finished.load(Ordering::Acquire))
+    }
+
+    /// How many attempts were found stuck.
+    pub(crate) fn stuck(&self) -> u64 {
+        self.0.stuck.load(Ordering::Acquire)
     }
 }
 
@@ -27,6 +33,7 @@ impl Observer for Watcher {
         match event {
             Event::TaskQueued { .. } => self.0.accepted.fetch_add(1, Ordering::Release),
             Event::TaskFinished { .. } => self.0.finished.fetch_add(1, Ordering::Release),
+            Event::TaskStuck { .. } => self.0.stuck.fetch_add(1, Ordering::Release),
             _ => 0,
         };
     }
