@@ -517,13 +517,13 @@ fn creations_that_take_for_ever_fill_the_cap_and_never_exceed_it() {
         for wild in [false, true] {
             let (kit, clock, slow) = (Kit::new(), ManualClock::new(), Gate::new());
             let mut config = kit.config(1).max_worker_count(4).burst_interval(INTERVAL);
+            let (puppet, turn) = (Puppet::new(), AtomicUsize::new(0));
             if wild {
-                let (puppet, turn) = (Puppet::new(), AtomicUsize::new(0));
                 puppet.say(move |_| {
                     let plans = [usize::MAX, 0, 1 << 40, 5, 4];
                     Plan::new(plans[turn.fetch_add(1, Ordering::Relaxed) % 5], "wild")
                 });
-                config = config.scaling(puppet);
+                config = config.scaling(puppet.clone());
             }
             let manager = kind.build(config.clock(clock.clone()));
             let busy = Busy::with(&manager, 1);
@@ -537,6 +537,12 @@ fn creations_that_take_for_ever_fill_the_cap_and_never_exceed_it() {
                     pass(&manager, &clock, INTERVAL);
                     assert!(kit.counts().calls <= 4);
                 }
+                // The last plan may have dismissed workers that had not yet begun to make their resource.
+                puppet.say_workers(4);
+                eventually("the cap is full of creations", || {
+                    clock.advance(INTERVAL);
+                    kit.counts().calls == 4
+                });
                 slow.await_arrivals(3);
                 assert_eq!((kit.counts().calls, kit.peak()), (4, 4));
                 assert_eq!(manager.explain().creating, 3);
