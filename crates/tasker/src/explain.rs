@@ -342,4 +342,29 @@ mod tests {
              for 90 s. on_create failed 4 times in a row, the last time with: no route to host."
         );
     }
+
+    #[test]
+    fn what_is_not_there_is_not_told() {
+        let quiet = Outlook {
+            phase: Phase::Running,
+            paused: false,
+            count: Headcount { queued: 0, ..BUSY },
+            delayed: 0,
+            outside: 0,
+            longest: None,
+            stuck: Vec::new(),
+            failures: 0,
+            policy: None,
+            last_change: None,
+        };
+        assert_eq!(
+            Explanation::new(quiet, None::<String>).to_string(),
+            "2 workers (2 to 8 are allowed): 2 in use. Their number has not changed yet. No task waits for a worker."
+        );
+        let outside = Waiting { outside: 3, ..Waiting::default() };
+        assert_eq!(
+            outside.to_string(),
+            "No task waits for a worker; 3 wait for room in the queue."
+        );
+    }
 }

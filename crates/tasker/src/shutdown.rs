@@ -198,9 +198,40 @@ mod tests {
     #[test]
     fn what_has_not_ended_is_pending() {
         let mut tally = Tally { accepted: 5, ..Tally::default() };
-        for fate in [Fate::Completed, Fate::Failed, Fate::Cancelled, Fate::Dropped] {
+        for (ended, fate) in
+            [Fate::Completed, Fate::Failed, Fate::Cancelled, Fate::Dropped].into_iter().enumerate()
+        {
+            assert_eq!(tally.pending(), 5 - ended as u64);
             tally.end(fate);
         }
         assert_eq!(tally.pending(), 1);
+        let Tally { accepted, completed, failed, cancelled, dropped } = tally;
+        assert_eq!([accepted, completed, failed, cancelled, dropped], [5, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_report_reads_as_a_sentence() {
+        let report = ShutdownReport {
+            accepted: 15,
+            completed: 5,
+            failed: 4,
+            cancelled: 3,
+            dropped: 2,
+            resources_created: 8,
+            resources_destroyed: 7,
+            destroy_errors: 6,
+            stragglers: vec![Straggler { id: TaskId(1), name: None, running_for: Duration::ZERO }],
+            took: Duration::from_millis(1_500),
+        };
+        let phases = [Phase::Running, Phase::Stopping, Phase::Stopped, Phase::Killed];
+        assert_eq!(
+            phases.map(|phase| phase.to_string()),
+            ["running", "stopping", "stopped", "killed"]
+        );
+        assert_eq!(
+            report.to_string(),
+            "15 accepted: 5 completed, 4 failed, 3 cancelled, 2 dropped, 1 still running; \
+             resources: 8 created, 7 destroyed (6 with errors); took 1.5s"
+        );
     }
 }

@@ -254,6 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_can_be_looked_at_and_changed() {
+        let mut lanes = Lanes::new();
+        let (job, claim) = (lanes.push_job(1, "job"), lanes.push_claim(1, "claim"));
+        assert_eq!(lanes.job_mut(job).map(|job| std::mem::replace(job, "changed")), Some("job"));
+        *lanes.claim_mut(claim).expect("it waits") = "changed too";
+        assert_eq!((lanes.job(job), lanes.claim(claim)), (Some(&"changed"), Some(&"changed too")));
+        assert_eq!(
+            (lanes.jobs(), lanes.claims(), lanes.waiting(1), lanes.jobs_in(1)),
+            (1, 1, 2, 1)
+        );
+    }
+
+    #[test]
     fn who_steps_out_is_not_next() {
         let mut lanes: Lanes<&str, &str> = Lanes::new();
         let first = lanes.push_job(1, "first");

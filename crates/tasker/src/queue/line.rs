@@ -115,6 +115,7 @@ mod tests {
         let mut line = Line::new();
         for n in 0..4 {
             line.push_back(n, n);
+            assert!(!line.is_empty());
         }
         assert_eq!(std::iter::from_fn(|| line.pop_front()).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert!(line.is_empty());
@@ -132,6 +133,17 @@ mod tests {
         let left: Vec<u64> = line.iter().map(|(_, _, value)| *value).collect();
         assert_eq!(left, [1, 3, 5]);
         assert_eq!(line.front(), Some((indices[1], 1)));
+    }
+
+    #[test]
+    fn who_waits_can_be_looked_at_and_changed() {
+        let mut line = Line::new();
+        let (first, last) = (line.push_back(0, "a"), line.push_back(1, "b"));
+        assert_eq!(line.get_mut(last).map(|value| std::mem::replace(value, "c")), Some("b"));
+        assert_eq!((line.get(first), line.get(last), line.get(2)), (Some(&"a"), Some(&"c"), None));
+        line.remove(first);
+        assert_eq!(line.get(first), None);
+        assert_eq!(line.get_mut(first), None);
     }
 
     #[test]
