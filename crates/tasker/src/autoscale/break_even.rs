@@ -275,6 +275,9 @@ mod tests {
         let soon = Load { creating: vec![ms(0); 3], ..queued.clone() };
         assert_eq!(plan(&soon).workers, 11);
         assert!(matches!(plan(&soon).reason, Reason::Enough { .. }));
+        // Three that are ready in a second do 3 s of it: 1 s is left.
+        let halfway = Load { creating: vec![ms(1000); 3], ..queued.clone() };
+        assert_eq!(plan(&halfway).workers, 12);
         // Three that have just begun do none: 4 s are left, and the demand is 12 as before.
         let late = Load { creating: vec![ms(2000); 3], ..queued };
         assert_eq!(plan(&late).workers, 12);
@@ -303,6 +306,7 @@ mod tests {
         for (seconds, workers) in table {
             assert_eq!(plan(&idle(seconds)).workers, workers, "{seconds:?}");
         }
+        assert!(matches!(plan(&idle(&[19, 1, 1, 1, 0])).reason, Reason::Enough { .. }));
         let words = "a worker has been idle for 90 s, and 20 s is the limit";
         assert_eq!(plan(&idle(&[90, 90, 90, 90])).reason.to_string(), words);
         let dear = BreakEven::new().price(100.0).plan(&idle(&[90, 90, 90, 90]), real_now());
@@ -320,6 +324,31 @@ mod tests {
         assert_eq!(plan(&surging).workers, 28);
         let drained = Load { queued: 0, ..surging };
         assert_eq!(plan(&drained).workers, 20);
+    }
+
+    #[test]
+    fn tasks_that_those_at_work_will_see_to_are_no_surge() {
+        let cold = |count| vec![ms(90_000); count];
+        let few = Load { queued: 1, in_use: 8, idle: cold(5), ..eight() };
+        assert_eq!(plan(&few).workers, 11);
+        // Nothing costs any time: no work is left whatever waits.
+        let free = Load { creation_time: ms(0), ..load(40, ms(0)) };
+        assert_eq!(plan(&Load { queued: 1, idle: cold(4), ..free }).workers, 2);
+    }
+
+    #[test]
+    fn what_comes_fast_and_does_not_wait_is_no_surge() {
+        let start = real_now();
+        let mut gauge = Gauge::new(start);
+        for n in 0..40 {
+            let at = start + ms(49_000 + 25 * n);
+            gauge.arrived(at);
+            gauge.attempted(ms(200), at);
+        }
+        let history = gauge.history([].into_iter(), start + ms(50_000));
+        // 8 Erlang in the last second, 0.4 over the time for which a worker is kept.
+        let sudden = Load { idle: vec![ms(90_000); 4], history, ..eight() };
+        assert_eq!(plan(&sudden).workers, 2);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Life {
             Stage::Over(DestroyReason::MaxUses)
         } else if past(self.ages_at) {
             Stage::Aging(DestroyReason::Expired)
-        } else if self.uses > 0 && self.is_worn(rules) {
+        } else if self.is_worn(rules) {
             Stage::Aging(DestroyReason::MaxUses)
         } else {
             Stage::Young
@@ -152,7 +152,19 @@ mod tests {
             assert!(life.next_at(now).unwrap() < now + secs(96));
             assert_eq!(life.next_at(now + secs(ages + 1)), Some(now + secs(100)));
             assert_eq!(life.next_at(now + secs(100)), None);
+            // What is due at a time is no reason to look again after it.
+            assert_eq!(life.next_at(life.ages_at.unwrap()), life.ends_at);
         }
+    }
+
+    #[test]
+    fn a_use_that_was_none_does_not_count() {
+        let rules = LifeRules { max_uses: Some(2), ..LifeRules::default() };
+        let mut life = used(&rules, 2);
+        life.unused();
+        assert_eq!(life.stage(&rules, real_now()), Stage::Young);
+        life.used();
+        assert_eq!(life.stage(&rules, real_now()), Stage::Over(MaxUses));
     }
 
     #[test]
