@@ -186,6 +186,9 @@ mod tests {
         assert_eq!(carry_out(0, &failing), Move::Hire(1));
         let deserted = Headcount { worker_count: 0, in_use: 0, allowance: 0, ..BUSY };
         assert_eq!(carry_out(0, &deserted), Move::Hire(1));
+        let empty = Headcount { queued: 0, ..deserted };
+        assert_eq!(carry_out(0, &empty), Move::Hold);
+        assert_eq!(carry_out(1, &empty), Move::Hold); // nobody waits, and creations fail
     }
 
     #[test]
