@@ -332,6 +332,23 @@ mod tests {
         assert_eq!(load(&mut gauge, &[], later).service_time(over), ms(200));
         assert_eq!(load(&mut gauge, &[ms(50)], later).service_time(over), ms(200));
         assert_eq!(load(&mut gauge, &[ms(700)], later).service_time(over), ms(700));
+        // Four that have run for so long: each of them counts for as long as they have on average.
+        assert_eq!(load(&mut gauge, &[ms(700); 4], later).service_time(over), ms(700));
+    }
+
+    #[test]
+    fn attempts_that_ended_are_told_by_the_second() {
+        let start = real_now();
+        let mut gauge = Gauge::new(start);
+        for n in 0..200 {
+            gauge.attempted(ms(1), start + ms(n * 10));
+        }
+        let busy = load(&mut gauge, &[], start + ms(1999));
+        for over in [ms(500), ms(1500)] {
+            let rate = busy.completion_rate(over);
+            assert!((rate - 100.0).abs() < 2.0, "{rate} over {over:?}");
+        }
+        assert_eq!(busy.arrival_rate(ms(500)), 0.0);
     }
 
     #[test]
