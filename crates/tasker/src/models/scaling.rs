@@ -10,9 +10,10 @@ use super::lending::{call, call_and, idle_seat};
 use super::queue::{submit, work, work_and};
 use super::{Condition, Counted, now, perform, queue, queue_with};
 use crate::event::DestroyReason;
-use crate::queue::{Effects, News, Order, Queue};
+use crate::queue::{Borrowed, Effects, Mode, News, Order, Queue};
 use crate::resource::lending::Lease;
 use crate::resource::life::LifeRules;
+use crate::task::Settings;
 use crate::worker::settle::Went;
 
 fn caller(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<bool> {
@@ -202,5 +203,43 @@ fn a_failed_check_passes_its_task_on() {
             thread::yield_now();
         }
         assert!(caller.join().unwrap());
+    });
+}
+
+// Promise 1: a caller is woken for a resource that has been idle for too long when it looks: it is checked for it.
+#[test]
+fn what_has_grown_stale_when_its_caller_wakes_is_checked() {
+    loom::model(|| {
+        let life =
+            LifeRules { validate_after: Some(Duration::from_secs(1)), ..LifeRules::default() };
+        let queue = queue_with(1, 1, true, life);
+        let late = || now() + Duration::from_secs(2);
+        let seat = idle_seat(&queue);
+        let served = Arc::new(AtomicBool::new(false));
+        let mut callers = Vec::new();
+        call_and(&queue, Went::Well, || {
+            let (queue, served) = (Arc::clone(&queue), Arc::clone(&served));
+            callers.push(thread::spawn(move || {
+                let mut fx = Effects::new();
+                let settings = Settings::here(0);
+                let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
+                perform(fx);
+                let loan = match borrowed {
+                    Borrowed::Loan(loan) => Ok(loan), // the other one was faster
+                    Borrowed::Claim { key, .. } => queue.await_claim(key, Vec::new, late, perform),
+                    Borrowed::Refused(_) => unreachable!("nobody stops it"),
+                };
+                served.store(loan.is_ok(), Ordering::SeqCst);
+            }));
+        });
+        // The worker, played by hand.
+        while !served.load(Ordering::SeqCst) {
+            if let Some((order, lease)) = queue.order_for_model(seat) {
+                assert!(matches!(order, Order::Check));
+                queue.rest_for_model(seat, lease.unwrap(), late());
+            }
+            thread::yield_now();
+        }
+        callers.pop().unwrap().join().unwrap();
     });
 }
