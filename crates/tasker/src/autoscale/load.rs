@@ -361,9 +361,12 @@ mod tests {
             gauge.created(ms(n));
         }
         assert_eq!(gauge.creation_time(), ms(10));
-        for _ in 0..CREATIONS {
-            gauge.created(ms(7));
+        for time in [ms(50), ms(7)] {
+            for _ in 0..CREATIONS {
+                gauge.created(time);
+            }
+            assert_eq!(gauge.creation_time(), time); // none of those before is left
         }
-        assert_eq!(gauge.creation_time(), ms(7));
+        assert_eq!(gauge.creations.len(), CREATIONS);
     }
 }
