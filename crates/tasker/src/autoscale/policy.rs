@@ -260,3 +260,35 @@ impl fmt::Display for Short {
         write!(f, "{value:.digits$} {unit}")
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::autoscale::BreakEven;
+
+    #[test]
+    fn a_time_is_told_in_few_digits_of_a_fitting_unit() {
+        let table = [
+            (0, "0 µs"),
+            (1_500, "1.5 µs"),
+            (250_000, "250 µs"),
+            (1_000_000, "1 ms"),
+            (1_230_000, "1.2 ms"),
+            (180_000_000, "180 ms"),
+            (1_000_000_000, "1 s"),
+            (1_250_000_000, "1.2 s"),
+            (9_960_000_000, "10 s"),
+            (90_400_000_000, "90 s"),
+        ];
+        for (nanos, words) in table {
+            assert_eq!(Short(Duration::from_nanos(nanos)).to_string(), words);
+        }
+    }
+
+    #[test]
+    fn a_boxed_policy_checks_its_knobs_as_it_does_by_itself() {
+        let bad: Box<dyn ScalingPolicy> = Box::new(BreakEven::new().spare(-1.0));
+        assert_eq!(bad.check(1, 2), BreakEven::new().spare(-1.0).check(1, 2));
+        assert!(bad.check(1, 2).is_err());
+    }
+}
