@@ -156,6 +156,18 @@ mod tests {
             plan.reason.to_string(),
             "a worker has been idle for 40 s, and 30 s is the limit"
         );
+        // Nobody idle for so long, or nobody beyond the base: that is no reason.
+        let idle = |seconds: &[u64]| Load {
+            idle: seconds.iter().copied().map(Duration::from_secs).collect(),
+            ..load.clone()
+        };
+        for (seconds, workers, dismisses) in
+            [(&[40, 9, 9, 9][..], 3, true), (&[9, 9, 9], 3, false), (&[40, 40], 2, false)]
+        {
+            let plan = RateBased::new().plan(&idle(seconds), real_now());
+            assert_eq!(plan.workers, workers, "{seconds:?}");
+            assert_eq!(matches!(plan.reason, Reason::Idle { .. }), dismisses, "{seconds:?}");
+        }
         let patient = RateBased::new().keep_idle(Duration::from_secs(60));
         assert_eq!(patient.clone().plan(&load, real_now()).workers, 4);
         let base = Load { worker_count: 3, ..load };
