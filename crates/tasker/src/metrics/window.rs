@@ -214,4 +214,26 @@ mod tests {
             Case { name: "the end of time", events: vec![LAST], now: LAST, rate: 0.1 },
         ]);
     }
+
+    #[test]
+    fn counts_of_the_same_turn_add_up_and_of_two_turns_the_later_stays() {
+        // Their slots are 0: the turn of the sum and of what is added, and the counts.
+        let table = [
+            ((0, 3), (0, 2), (0, 5)),
+            ((100, 3), (100, 2), (100, 5)),
+            ((100, 3), (200, 2), (200, 2)),
+            ((200, 3), (100, 2), (200, 3)),
+        ];
+        let window = |(turn, count): (u64, u64)| {
+            let mut window = Window::new();
+            (0..count).for_each(|_| window.record(turn * SLOT));
+            window
+        };
+        for (sum, other, (turn, count)) in table {
+            let mut added = window(sum);
+            added.add(&window(other));
+            let slot = added.slots[0];
+            assert_eq!((slot.turn, slot.count), (turn, count), "{sum:?} and {other:?}");
+        }
+    }
 }
