@@ -21,6 +21,10 @@ impl Rayon {
         Self(builder.build().expect("its threads can be started"))
     }
 
+    pub(crate) fn pool(&self) -> &rayon::ThreadPool {
+        &self.0
+    }
+
     fn hand_in_all<W: Work>(&self, n: u64, work: W) -> Collect<'_> {
         let (results, inbox) = mpsc::channel();
         for _ in 0..n {

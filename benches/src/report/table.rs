@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use indicatif::HumanCount;
 
-use crate::figures::{Group, Row};
+use crate::figures::{Group, Row, Run};
 
 pub(super) fn write(page: &mut dyn Write, group: &Group) -> io::Result<()> {
     writeln!(page, "{}  {}", group.id, group.title)?;
@@ -58,7 +58,10 @@ fn columns(group: &Group) -> Vec<Column> {
         let spread = row.spread(|run| run.ns_per_op)?;
         Some(format!("{}..{}", figure(spread.min), figure(spread.max)))
     }));
-    columns.push(column("M ops/s", &|row| row.ns_per_op().map(|ns| figure(1e3 / ns))));
+    columns.push(column("M ops/s", &|row| {
+        row.ns_per_op()?; // what is counted where no time is measured has a column of its own
+        row.median(Run::ops_per_sec).map(|rate| figure(rate / 1e6))
+    }));
     columns.push(column("p50", &|row| row.median(|run| Some(run.waits?.p50)).map(time)));
     columns.push(column("p99", &|row| row.median(|run| Some(run.waits?.p99)).map(time)));
     columns.push(column("max", &|row| row.median(|run| Some(run.waits?.max)).map(time)));
