@@ -1,11 +1,11 @@
 //! What the command line may say.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::peers;
+use crate::report::wrapped;
 use crate::workloads::Workload;
 
 const MORE: &str = "\
@@ -16,7 +16,8 @@ long. Below stand the goals of the design, each with its figure.
 
 Results are delivered by every system, and none is lost: that is checked. Waits (p50, p99, max) are measured in
 a pass of their own, and so are allocations, because a clock or a counter would cost more than the fastest
-systems do. RSS is that of the whole process: where it does not grow by much, it is of the systems before.
+systems do; each wait includes one reading of the clock. RSS is that of the whole process: it may have grown
+before.
 
 With --json, standard output has a line for each repetition, the tables go to standard error. A figure that a
 workload does not have is null. An operation is a task, except in these: W6 a call of metrics() or a record,
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     #[arg(value_name = "WORKLOAD", value_enum, ignore_case = true, hide_default_value = true)]
     workloads: Vec<Workload>,
 
-    /// Less of everything, within two minutes: shorter repetitions, fewer tasks
+    /// Less of everything, within two minutes: fewer tasks, shorter repetitions, and of W8 only one
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Interleaved repetitions [default: 7, with --quick 3]
+    /// Interleaved repetitions [default: 7, with --quick 5; W10, A4 and A5 then 3 at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     reps: Option<u16>,
 
@@ -58,11 +59,11 @@ pub(crate) struct Args {
 impl Args {
     /// Ends the process with help, or with what is wrong.
     pub(crate) fn read() -> Self {
-        let mut more = MORE.to_owned();
+        let mut more = format!("{MORE}\n");
         for about in peers::ALL {
-            write!(more, "\n  {}: {}", about.name, about.differs).expect("a string takes it");
+            more += &wrapped(&about.to_string());
         }
-        let command = Self::command().after_long_help(format!("{more}\n{EXIT_CODES}"));
+        let command = Self::command().after_long_help(format!("{more}{EXIT_CODES}"));
         Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
@@ -73,7 +74,7 @@ impl Args {
     }
 
     pub(crate) fn reps(&self) -> usize {
-        usize::from(self.reps.unwrap_or(if self.quick { 3 } else { 7 }))
+        usize::from(self.reps.unwrap_or(if self.quick { 5 } else { 7 }))
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn a_repetition_is_the_least() {
         assert_eq!(args(&["--reps", "0"]).unwrap_err().exit_code(), 2);
-        assert_eq!(args(&["--quick"]).unwrap().reps(), 3);
+        assert_eq!(args(&["--quick"]).unwrap().reps(), 5);
         assert_eq!(args(&["--quick", "--reps", "9"]).unwrap().reps(), 9);
     }
 }

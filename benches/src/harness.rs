@@ -30,9 +30,14 @@ impl Plan {
         if self.quick { quick } else { full }
     }
 
+    /// Repetitions where each takes long: with `--quick` three at most.
+    pub(crate) fn few_reps(&self) -> usize {
+        self.quick_or(self.reps.min(3), self.reps)
+    }
+
     /// How long one system is measured in one repetition, by each of its two passes.
     fn pass(&self) -> Duration {
-        self.quick_or(Duration::from_millis(50), Duration::from_millis(400))
+        self.quick_or(Duration::from_millis(30), Duration::from_millis(400))
     }
 }
 

@@ -47,7 +47,7 @@ impl Bb8 {
 }
 
 async fn work(pool: &Pool<Counters>) -> u64 {
-    Empty.run(&mut *pool.get().await.expect("a counter is made"))
+    Empty.run(&mut pool.get().await.expect("a counter is made"))
 }
 
 impl Awaited for Bb8 {

@@ -34,7 +34,7 @@ impl Crossbeam {
 
     pub(crate) fn submit(&self, job: Job) {
         let jobs = self.jobs.as_ref().expect("it is not being dropped");
-        jobs.send(job).ok().expect("the workers serve");
+        jobs.send(job).expect("the workers serve");
     }
 
     fn hand_in_all<W: Work>(&self, n: u64, work: W) -> Collect<'_> {

@@ -41,7 +41,7 @@ impl Deadpool {
 }
 
 async fn work(pool: &Pool<Counters>) -> u64 {
-    Empty.run(&mut *pool.get().await.expect("a counter is made"))
+    Empty.run(&mut pool.get().await.expect("a counter is made"))
 }
 
 impl Awaited for Deadpool {

@@ -15,6 +15,7 @@ mod tasker;
 mod threadpool;
 
 use std::cell::Cell;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -43,6 +44,12 @@ use crate::work::{Gate, Work};
 pub(crate) struct About {
     pub(crate) name: &'static str,
     pub(crate) differs: &'static str,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.differs)
+    }
 }
 
 /// Every system that has an [`About`], in the order of the help.

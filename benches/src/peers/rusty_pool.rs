@@ -30,7 +30,7 @@ impl RustyPool {
             let work = work.clone();
             handles.push(self.pool.evaluate(move || on_own_resource(work)));
         }
-        Box::new(move || handles.into_iter().map(|handle| handle.await_complete()).sum())
+        Box::new(move || handles.into_iter().map(rusty_pool::JoinHandle::await_complete).sum())
     }
 }
 

@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::path::Path;
 
+use indicatif::HumanCount;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::table::figure;
-use crate::figures::Group;
+use crate::figures::{Group, Row};
 
 /// Told apart without much colour vision too (M. Okabe and K. Ito, "Color universal design", 2008).
 const OURS: RGBColor = RGBColor(213, 94, 0);
@@ -20,17 +21,12 @@ const LEFT: u32 = 250;
 /// Draws into the file at `path`, unless no time was measured. Times differ by powers of ten, so that the axis is
 /// logarithmic; dots, because the length of a bar would mean nothing then.
 pub(super) fn draw(path: &Path, group: &Group) -> Result<(), Box<dyn Error>> {
-    let many_callers = group.rows.iter().any(|row| row.callers != group.rows[0].callers);
-    let many_workers = group.rows.iter().any(|row| row.workers != group.rows[0].workers);
-    let name = |row: &crate::figures::Row| match (many_callers, many_workers) {
-        (true, _) => format!("{}, {} callers", row.about.name, row.callers),
-        (false, true) => format!("{}, {} workers", row.about.name, row.workers),
-        (false, false) => row.about.name.to_owned(),
-    };
     let mut bars: Vec<_> = group
         .rows
         .iter()
-        .filter_map(|row| Some((name(row), row.about.name, row.spread(|run| run.ns_per_op)?)))
+        .filter_map(|row| {
+            Some((label(group, row), row.about.name, row.spread(|run| run.ns_per_op)?))
+        })
         .collect();
     if bars.is_empty() {
         return Ok(());
@@ -58,7 +54,7 @@ pub(super) fn draw(path: &Path, group: &Group) -> Result<(), Box<dyn Error>> {
         .bold_line_style(BLACK.mix(0.12))
         .axis_style(BLACK.mix(0.5))
         .x_desc("nanoseconds for each operation, logarithmic: less is better")
-        .x_label_formatter(&|ns| figure(*ns))
+        .x_label_formatter(&|ns| HumanCount(ns.round() as u64).to_string())
         .label_style(("sans-serif", 13))
         .draw()?;
     let text = |size: i32, anchor: HPos| {
@@ -79,4 +75,50 @@ pub(super) fn draw(path: &Path, group: &Group) -> Result<(), Box<dyn Error>> {
     }
     root.present()?;
     Ok(())
+}
+
+/// The system, and what tells it from other rows of the same system.
+fn label(group: &Group, row: &Row) -> String {
+    let name = row.about.name;
+    let rows: Vec<&Row> = group.rows.iter().filter(|other| other.about.name == name).collect();
+    let count = |count: usize, of: &str| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{name}, {} {of}{plural}", HumanCount(count as u64))
+    };
+    if rows.iter().any(|other| other.callers != row.callers) {
+        count(row.callers, "caller")
+    } else if rows.iter().any(|other| other.workers != row.workers) {
+        count(row.workers, "worker")
+    } else if let (Some((heading, value)), true) = (row.extras.first(), rows.len() > 1) {
+        format!("{name}, {value} {heading}")
+    } else {
+        name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+    use crate::figures::{Group, Row};
+    use crate::peers::About;
+
+    #[test]
+    fn rows_of_one_system_are_told_apart() {
+        let about = About { name: "ours", differs: "It is ours." };
+        let labels = |rows: Vec<Row>| -> Vec<String> {
+            let group = Group::new("W4", "a title", rows);
+            group.rows.iter().map(|row| label(&group, row)).collect()
+        };
+        let row = |workers, callers, queued: &str| {
+            let extras = vec![("queued", queued.to_owned())];
+            Row { extras, ..Row::new(about, workers, callers) }
+        };
+        assert_eq!(labels(vec![row(1, 1, "5")]), ["ours"]);
+        let two = labels(vec![row(1, 1, "5"), row(2, 2, "5")]);
+        assert_eq!(two, ["ours, 1 caller", "ours, 2 callers"]);
+        let two = labels(vec![row(1, 1, "5"), row(2, 1, "5")]);
+        assert_eq!(two, ["ours, 1 worker", "ours, 2 workers"]);
+        let two = labels(vec![row(1, 1, "5"), row(1, 1, "6")]);
+        assert_eq!(two, ["ours, 5 queued", "ours, 6 queued"]);
+    }
 }

@@ -49,11 +49,11 @@ impl Report {
         table::write(&mut self.page, group)?;
         for row in &group.rows {
             if self.explained.insert(row.about.name) {
-                writeln!(self.page, "  {}: {}", row.about.name, row.about.differs)?;
+                write!(self.page, "{}", wrapped(&row.about.to_string()))?;
             }
         }
         for note in &group.notes {
-            writeln!(self.page, "  {note}")?;
+            write!(self.page, "{}", wrapped(note))?;
         }
         for goal in &group.goals {
             writeln!(self.page, "  {goal}")?;
@@ -72,5 +72,37 @@ impl Report {
     pub(crate) fn end(mut self) -> io::Result<()> {
         writeln!(self.page, "{} of {} goals reached", self.reached, self.goals)?;
         self.page.flush()
+    }
+}
+
+/// A paragraph in lines that a terminal shows, indented below its first words.
+pub(crate) fn wrapped(paragraph: &str) -> String {
+    const WIDTH: usize = 108;
+    let (mut text, mut column) = (String::from("  "), 2);
+    for (n, word) in paragraph.split(' ').enumerate() {
+        let width = word.chars().count();
+        if n > 0 && column + 1 + width > WIDTH {
+            text += "\n      ";
+            column = 6;
+        } else if n > 0 {
+            text += " ";
+            column += 1;
+        }
+        text += word;
+        column += width;
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn a_long_paragraph_is_broken_between_words() {
+        let text = wrapped(&"word ".repeat(30));
+        assert!(text.lines().all(|line| line.chars().count() <= 108), "{text}");
+        assert_eq!(text.split_whitespace().count(), 30);
+        assert_eq!(wrapped("a few words"), "  a few words\n");
     }
 }

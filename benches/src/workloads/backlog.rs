@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use indicatif::HumanCount;
+
 use crate::figures::{Group, Limit};
 use crate::harness::{BYTES, Plan, async_backlog, backlog};
 use crate::peers::{
@@ -24,7 +26,8 @@ pub(crate) fn threads(plan: &Plan) -> Group {
         Box::new(SpawnBlocking::new(WORKERS)),
     ];
     let rows = backlog(plan, "W3", n, WORKERS, &systems);
-    let title = format!("hand in {n} empty tasks, then collect every result, 2 workers");
+    let title =
+        format!("hand in {} empty tasks, then collect every result, 2 workers", HumanCount(n));
     let mut group = Group::new("W3", title, rows).compared_with(OURS);
     let rate = |system| Some(group.time(system)? / group.time(OURS)?);
     let (threadpool, rayon) = (rate("threadpool"), rate("rayon"));
@@ -48,8 +51,10 @@ pub(crate) fn tasks(plan: &Plan) -> Group {
         systems
     });
     let rows = async_backlog(plan, "A3", n, WORKERS, &runtime, &systems);
-    let title =
-        format!("submit {n} empty async tasks, then await every handle, 2 workers, 2 threads");
+    let title = format!(
+        "submit {} empty async tasks, then await every handle, 2 workers, 2 threads",
+        HumanCount(n)
+    );
     let mut group = Group::new("A3", title, rows).compared_with(OURS);
     let rate = group.time("tokio spawn, Semaphore").zip(group.time(OURS));
     let rate = rate.map(|(theirs, ours)| theirs / ours);

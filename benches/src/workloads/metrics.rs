@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use indicatif::HumanCount;
 use tasker::{Collector, MetricsCollector, TaskLifecycleTimestamps};
 
 use crate::allocs::Count;
@@ -74,7 +75,7 @@ fn read(plan: &Plan) -> Group {
         }
     }
     plan.progress.end();
-    let title = format!("metrics() after {tasks} tasks");
+    let title = format!("metrics() after {} tasks", HumanCount(tasks));
     let mut group = Group::new("W6-read", title, rows.into()).compared_with(USED.name);
     group.note(format!("live memory grew by {grown} bytes over the last nine tenths of the tasks"));
     let call = group.time(USED.name).map(|ns| ns / 1e3);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use indicatif::HumanCount;
 use tokio::runtime::Runtime;
 
 use crate::figures::{Group, Limit, Row, Run};
@@ -31,8 +32,8 @@ fn points<P: Copy>(
     measure: impl Fn(P) -> Run,
 ) -> Vec<Row> {
     let mut rows: Vec<Row> = points.iter().map(|point| row(*point)).collect();
-    plan.progress.begin("W10", points.len() * plan.reps);
-    for _ in 0..plan.reps {
+    plan.progress.begin("W10", points.len() * plan.few_reps());
+    for _ in 0..plan.few_reps() {
         for (row, point) in rows.iter_mut().zip(points) {
             plan.progress.step(row.about.name);
             row.runs.push(measure(*point));
@@ -79,7 +80,8 @@ fn workers(plan: &Plan) -> Group {
             Run::timed(n, began.elapsed())
         },
     );
-    let title = format!("{n} empty tasks, handed in by one producer, on 1 to 64 workers");
+    let title =
+        format!("{} empty tasks, handed in by one producer, on 1 to 64 workers", HumanCount(n));
     let mut group = Group::new("W10-workers", title, rows);
     constant(&mut group);
     group
@@ -91,7 +93,7 @@ fn queued(plan: &Plan) -> Group {
     let sizes = &sizes[..plan.quick_or(4, 5)];
     let row = |queued: u64| {
         let mut row = Row::new(SUBMIT, 2, 1);
-        row.extras = vec![("queued", indicatif::HumanCount(queued).to_string())];
+        row.extras = vec![("queued", HumanCount(queued).to_string())];
         row
     };
     let rows = points(plan, sizes, row, |queued| {
@@ -127,7 +129,7 @@ fn cancel(plan: &Plan) -> Group {
     let sizes = [1_000, 10_000, 100_000, 1_000_000];
     let row = |queued: u64| {
         let mut row = Row::new(CANCEL, 2, 1);
-        row.extras = vec![("queued", indicatif::HumanCount(queued).to_string())];
+        row.extras = vec![("queued", HumanCount(queued).to_string())];
         row
     };
     let rows = points(plan, &sizes, row, |queued| {
