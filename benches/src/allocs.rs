@@ -1,17 +1,15 @@
 //! Counts heap allocations and live bytes, while it is told to.
 //!
-//! Counting is off while time is measured: a count that all threads share would slow down exactly those systems
-//! that allocate. Then an allocation costs one load of a flag that nobody writes.
+//! Counting is off while time is measured: a count that all threads share would slow down exactly those
+//! systems that allocate. Then an allocation costs one load of a flag that nobody writes.
 //!
 //! # Safety
 //!
-//! [`Counting`] hands every call on to [`System`] with the arguments it got, and returns what that returns. Beside
-//! that it only adds to atomic counters: it neither allocates nor panics, and it reads no memory that it hands out.
+//! [`Counting`] hands every call on to [`System`] with the arguments it got, and returns what that returns.
+//! Beside that it only adds to atomic counters: it neither allocates nor panics, and it reads no memory that
+//! it hands out.
 
-#![expect(
-    unsafe_code,
-    reason = "an allocator is unsafe by its trait; the chapter above says why this one is sound"
-)]
+#![expect(unsafe_code, reason = "an allocator; the chapter above says why it is sound")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

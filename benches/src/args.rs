@@ -9,19 +9,20 @@ use crate::report::wrapped;
 use crate::workloads::Workload;
 
 const MORE: &str = "\
-A figure means something beside another one of the same run: machines are shared, and their speed changes with
-the hour. So the systems of a table are measured in turn, in each repetition, after a warm-up. A table shows
-medians and min..max; its last column is the time that a system takes in relation to tasker's: 2.00 is twice as
-long. Below stand the goals of the design, each with its figure.
+A figure means something beside another one of the same run: machines are shared, and their speed changes
+with the hour. So the systems of a table are measured in turn, in each repetition, after a warm-up. A table
+shows medians and min..max; its last column is the time that a system takes in relation to tasker's: 2.00 is
+twice as long. Below stand the goals of the design, each with its figure.
 
-Results are delivered by every system, and none is lost: that is checked. Waits (p50, p99, max) are measured in
-a pass of their own, and so are allocations, because a clock or a counter would cost more than the fastest
+Results are delivered by every system, and none is lost: that is checked. Waits (p50, p99, max) are measured
+in a pass of their own, and so are allocations, because a clock or a counter would cost more than the fastest
 systems do; each wait includes one reading of the clock. RSS is that of the whole process: it may have grown
 before.
 
-With --json, standard output has a line for each repetition, the tables go to standard error. A figure that a
-workload does not have is null. An operation is a task, except in these: W6 a call of metrics() or a record,
-W10-cancel a cancellation, A4 a worker that is built, A5 a wake-up.
+With --json, standard output has a line for each repetition, and the tables go to standard error. A figure
+that a workload does not have is null. An operation is a task, except in these: W6 a call of metrics() or a
+record, W10-cancel a cancellation, A4 a worker that is built, A5 a wake-up. In W10-queued and W10-cancel, n is
+how many tasks wait.
 
 What each system does differently:";
 

@@ -1,7 +1,7 @@
 //! How things are measured: warm-up, then repetitions of all systems in turn.
 //!
-//! Machines are shared and their speed changes with the hour. So the systems of a group run one after the other in
-//! each repetition, and what is compared is medians of the same minutes.
+//! Machines are shared and their speed changes with the hour. So the systems of a group run one after the
+//! other in each repetition, and what is compared is medians of the same minutes.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -147,8 +147,8 @@ fn enough(time: Duration, callers: u64, mut take: impl FnMut(u64) -> Duration) -
     }
 }
 
-/// Allocations for each operation. What the callers themselves allocate once is found by a single operation of
-/// each, and taken off.
+/// Allocations for each operation. What the callers themselves allocate once is found by a single operation
+/// of each, and taken off.
 fn allocations(callers: u64, n: u64, operate: impl Fn(u64)) -> f64 {
     let counted = |n| {
         let count = Count::begin();

@@ -1,6 +1,7 @@
 //! Measures what tasker adds to the work, beside its peers and the primitives that it is built on.
 //!
-//! `cargo run --release -p tasker-bench -- [WORKLOAD…] [--quick] [--json] [--reps N] [--svg DIR]`; `--help` says more.
+//! `cargo run --release -p tasker-bench -- [WORKLOAD…] [--quick] [--json] [--reps N] [--svg DIR]`; `--help`
+//! says more.
 //!
 //! Every figure is a ratio between things measured in one run: interleaved repetitions, medians, and
 //! `min..max` beside them, because machines are shared and noisy.

@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-/// A type of its own for each work, so that an empty task is a closure without captures, as a user's would be.
+/// A type of its own for each work, so that an empty task is a closure without captures, as a user's would
+/// be.
 pub(crate) trait Work: Clone + Send + Sync + 'static {
     /// Returns 1, so that whoever sums up the results knows that none is missing.
     fn run(self, resource: &mut u64) -> u64;
@@ -21,8 +22,8 @@ impl Work for Empty {
     }
 }
 
-/// Keeps a core busy for so many rounds. Not until a point in time: a thread that lost its core in between has
-/// worked less, and would be counted as if it had not.
+/// Keeps a core busy for so many rounds. Not until a point in time: a thread that lost its core in between
+/// has worked less, and would be counted as if it had not.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spin(u32);
 

@@ -10,8 +10,8 @@ use crate::work::{Empty, Gate, Work};
 
 pub(super) const ABOUT: About = About {
     name: "bounded channel, threads",
-    differs: "the limit of handing over: plain messages instead of closures, a reply channel that a caller uses \
-              again, and at most 1,024 messages under way, for which the producer waits.",
+    differs: "the limit of handing over: plain messages instead of closures, a reply channel that a caller \
+              uses again, and at most 1,024 messages under way, for which the producer waits.",
 };
 
 const CAPACITY: usize = 1024;

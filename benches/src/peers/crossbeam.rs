@@ -10,8 +10,8 @@ use crate::work::{Empty, Gate, Held, Work};
 
 pub(super) const ABOUT: About = About {
     name: "crossbeam-channel workers",
-    differs: "boxed closures, and a result channel for each call: no priorities, retries, times or shutdown, and \
-              a panic ends its worker.",
+    differs: "boxed closures, and a result channel for each call: no priorities, retries, times or shutdown, \
+              and a panic ends its worker.",
 };
 
 /// A task with the resource of whichever worker takes it.

@@ -108,7 +108,8 @@ pub(crate) trait Awaited: Send + Sync {
 pub(crate) trait AsyncBacklog: Send + Sync {
     fn about(&self) -> About;
 
-    /// Hands in `n` empty tasks, in the context of a runtime; the future collects their results and sums them up.
+    /// Hands in `n` empty tasks, in the context of a runtime; the future collects their results and sums
+    /// them up.
     fn hand_in(&self, n: u64) -> BoxFuture<u64>;
 }
 

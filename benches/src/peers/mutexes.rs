@@ -16,8 +16,8 @@ pub(super) const BARE: About = About {
 
 pub(super) const TIMED: About = About {
     name: "Mutex<R>, two clock reads",
-    differs: "the limit of whoever wants to know how long a task ran: as Mutex<R>, and the clock is read before \
-              and after.",
+    differs: "the limit of whoever wants to know how long a task ran: as Mutex<R>, and the clock is read \
+              before and after.",
 };
 
 /// One bare mutex for each resource.

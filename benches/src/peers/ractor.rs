@@ -16,8 +16,8 @@ use crate::work::{Empty, Work};
 
 pub(super) const ABOUT: About = About {
     name: "ractor factory",
-    differs: "messages to actors by way of a factory, which is an actor too: messages instead of closures; it has \
-              priorities and replaces workers, but no retries or times.",
+    differs: "messages to actors by way of a factory, which is an actor too: messages instead of closures; \
+              it has priorities and replaces workers, but no retries or times.",
 };
 
 /// The factory, which workers that are free take jobs from.

@@ -8,8 +8,8 @@ use crate::work::{Empty, Gate, Held, Work};
 
 pub(super) const ABOUT: About = About {
     name: "rusty_pool",
-    differs: "`evaluate` with a handle: threads grow and shrink, here as many as there are workers; no resources, \
-              priorities, retries, times or cancellation.",
+    differs: "`evaluate` with a handle: threads grow and shrink, here as many as there are workers; no \
+              resources, priorities, retries, times or cancellation.",
 };
 
 pub(crate) struct RustyPool {

@@ -8,8 +8,9 @@ use crate::work::{Empty, Gate, Held, Work};
 
 pub(super) const ABOUT: About = About {
     name: "tokio spawn_blocking",
-    differs: "handles that are awaited, here by `block_on`: a runtime limited to as many blocking threads as there \
-              are workers; no resources, priorities, retries or times, and what runs cannot be cancelled.",
+    differs: "handles that are awaited, here by `block_on`: a runtime limited to as many blocking threads as \
+              there are workers; no resources, priorities, retries or times, and what runs cannot be \
+              cancelled.",
 };
 
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use crate::work::{Empty, Gate, Held, Work};
 
 pub(super) const QUEUE_TASK: About = About {
     name: "tasker queue_task",
-    differs: "what the others are compared with: results, retries, priorities, times, cancellation and shutdown.",
+    differs: "what the others are compared with: results, retries, priorities, times, cancellation and \
+              shutdown.",
 };
 
 pub(super) const SUBMIT: About = About {

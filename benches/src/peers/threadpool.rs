@@ -8,8 +8,8 @@ use crate::work::{Empty, Gate, Held, Work};
 
 pub(super) const ABOUT: About = About {
     name: "threadpool",
-    differs: "`execute` with results through a channel: no results of its own, resources, priorities, retries or \
-              times; its last release is of 2020.",
+    differs: "`execute` with results through a channel: no results of its own, resources, priorities, \
+              retries or times; its last release is of 2020.",
 };
 
 #[derive(Debug)]

@@ -18,8 +18,8 @@ const ROW: u32 = 30;
 /// For the names of the systems.
 const LEFT: u32 = 250;
 
-/// Draws into the file at `path`, unless no time was measured. Times differ by powers of ten, so that the axis is
-/// logarithmic; dots, because the length of a bar would mean nothing then.
+/// Draws into the file at `path`, unless no time was measured. Times differ by powers of ten, so that the
+/// axis is logarithmic; dots, because the length of a bar would mean nothing then.
 pub(super) fn draw(path: &Path, group: &Group) -> Result<(), Box<dyn Error>> {
     let mut bars: Vec<_> = group
         .rows

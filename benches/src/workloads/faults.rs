@@ -22,8 +22,8 @@ const SOUND: About =
     About { name: "tasker, no faults", differs: "the same tasks where every resource is sound." };
 const FAULTY: About = About {
     name: "tasker, 10 % unhealthy",
-    differs: "each such error costs a resource, which is destroyed and made again, and the task runs once more. No \
-              peer here replaces resources and repeats tasks, so that none stands beside it.",
+    differs: "each such error costs a resource, which is destroyed and made again, and the task runs once \
+              more. No peer here replaces resources and repeats tasks, so that none stands beside it.",
 };
 
 /// What one repetition has shown.

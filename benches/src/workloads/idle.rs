@@ -14,7 +14,8 @@ use crate::stats::median;
 
 const ASYNC_WORKERS: About = About {
     name: "tasker async workers",
-    differs: "a worker is a place with a resource of 8 bytes, in a box; not a thread, nor a task of the runtime.",
+    differs: "a worker is a place with a resource of 8 bytes, in a box; not a thread, nor a task of the \
+              runtime.",
 };
 const RUNTIME: About =
     About { name: "a runtime alone", differs: "the limit: two threads that nothing wakes." };
@@ -55,7 +56,9 @@ pub(crate) fn workers(plan: &Plan) -> Group {
     let title = "10,000 idle async workers: ns/op and bytes are for each";
     let mut group = Group::new("A4", title, vec![row]);
     group.note(format!("CPU of all threads but the watching one, in {watched:?}"));
-    group.note("resident memory is meaningful for the first one that a process builds; later ones use it again");
+    group.note(
+        "resident memory says something of the first repetition alone: later ones use it again",
+    );
     group.goal("less than 1,024 bytes of live memory each", Some(bytes), Limit::AtMost(1023.0));
     group.goal("no CPU in milliseconds", Some(cpu), Limit::AtMost(0.1));
     group

@@ -23,8 +23,8 @@ const USED: About =
     About { name: "metrics(), used manager", differs: "a snapshot after all those tasks." };
 const COLLECTOR: About = About {
     name: "tasker Collector",
-    differs: "an arrival and a completion: counts, sums, extremes, two histograms and the rates of the last ten \
-              seconds.",
+    differs: "an arrival and a completion: counts, sums, extremes, two histograms and the rates of the last \
+              ten seconds.",
 };
 const HISTOGRAMS: About = About {
     name: "histograms behind a Mutex",

@@ -26,8 +26,8 @@ const SUBMITTED: About = About {
 };
 const CALLED: About = About {
     name: "tasker queue_task_with_priority",
-    differs: "an urgent caller who blocks, and runs the task itself; whether it was overtaken is not seen from \
-              outside.",
+    differs: "an urgent caller who blocks, and runs the task itself; whether it was overtaken is not seen \
+              from outside.",
 };
 const STRICT: About = About {
     name: "two channels, urgent first",
@@ -53,8 +53,9 @@ impl Work for Ordinary {
     }
 }
 
-/// A call of a manager, which gives an urgent task its resource before the thread that is to run it is awake. What
-/// another resource does meanwhile has overtaken nobody: a task is ahead only while an urgent one has none.
+/// A call of a manager, which gives an urgent task its resource before the thread that is to run it is
+/// awake. What another resource does meanwhile has overtaken nobody: a task is ahead only while an urgent
+/// one has none.
 fn call(manager: &Manager, caller: Caller<Ordinary>) -> Tally {
     caller.repeat(|work| {
         let done = manager.queue_task(|_, resource| {
