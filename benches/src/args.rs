@@ -19,6 +19,9 @@ in a pass of their own, and so are allocations, because a clock or a counter wou
 systems do; each wait includes one reading of the clock. RSS is that of the whole process: it may have grown
 before.
 
+Where repetitions are long there are fewer: of W8 three at most, and with --quick one; with --quick three at
+most of W5, W10, A4 and A5.
+
 With --json, standard output has a line for each repetition, and the tables go to standard error. A figure
 that a workload does not have is null. An operation is a task, except in these: W6 a call of metrics() or a
 record, W10-cancel a cancellation, A4 a worker that is built, A5 a wake-up. In W10-queued and W10-cancel, n is
@@ -40,7 +43,7 @@ pub(crate) struct Args {
     #[arg(value_name = "WORKLOAD", value_enum, ignore_case = true, hide_default_value = true)]
     workloads: Vec<Workload>,
 
-    /// Less of everything, within two minutes: fewer tasks, shorter repetitions, and of W8 only one
+    /// Within two minutes instead of a quarter of an hour: fewer tasks, shorter repetitions
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -48,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Interleaved repetitions [default: 7, with --quick 5; W10, A4 and A5 then 3 at most]
+    /// Interleaved repetitions [default: 7, with --quick 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     reps: Option<u16>,
 

@@ -35,9 +35,16 @@ impl Plan {
         self.quick_or(self.reps.min(3), self.reps)
     }
 
-    /// How long one system is measured in one repetition, by each of its two passes.
-    fn pass(&self) -> Duration {
-        self.quick_or(Duration::from_millis(30), Duration::from_millis(400))
+    /// The same plan with so few repetitions.
+    pub(crate) fn with_few_reps(&self) -> Self {
+        Self { reps: self.few_reps(), quick: self.quick, progress: Progress::default() }
+    }
+
+    /// How long one system is measured in one repetition, by each of its two passes. Where many threads call, each
+    /// needs more than a slice of the scheduler's: they would run one after the other and never meet.
+    fn pass(&self, threads: usize) -> Duration {
+        let (quick, full) = if threads > 8 { (100, 600) } else { (25, 400) };
+        Duration::from_millis(self.quick_or(quick, full))
     }
 }
 
@@ -80,7 +87,8 @@ pub(crate) fn blocking<W: Work>(
     let row =
         |entry: &BlockingEntry<W>| Row::new(entry.system.about(), entry.workers, entry.callers);
     let mut rows: Vec<Row> = entries.iter().map(row).collect();
-    calls(plan, what, &drives, &mut rows);
+    let threads = entries.iter().map(|entry| entry.callers).max().unwrap_or(1);
+    calls(plan, what, plan.pass(threads), &drives, &mut rows);
     if let Some(takes) = takes {
         for row in &mut rows {
             let cores = row.workers as f64;
@@ -109,17 +117,17 @@ pub(crate) fn awaited(
         .collect();
     let row = |entry: &AwaitedEntry| Row::new(entry.system.about(), entry.workers, entry.callers);
     let mut rows: Vec<Row> = entries.iter().map(row).collect();
-    calls(plan, what, &drives, &mut rows);
+    calls(plan, what, plan.pass(1), &drives, &mut rows);
     rows
 }
 
 /// Warms up, counts allocations, then measures in turn.
-fn calls(plan: &Plan, what: &str, drives: &[Box<Drive<'_>>], rows: &mut [Row]) {
+fn calls(plan: &Plan, what: &str, pass: Duration, drives: &[Box<Drive<'_>>], rows: &mut [Row]) {
     plan.progress.begin(what, drives.len() * (1 + plan.reps));
     let mut ready = Vec::new();
     for (drive, row) in drives.iter().zip(&*rows) {
         plan.progress.step(row.about.name);
-        let n = enough(plan.pass(), row.callers as u64, |n| drive(n, false).took);
+        let n = enough(pass, row.callers as u64, |n| drive(n, false).took);
         ready.push((n, allocations(row.callers as u64, n, |n| drop(drive(n, false)))));
     }
     for _ in 0..plan.reps {

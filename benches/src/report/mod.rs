@@ -8,6 +8,9 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::HumanDuration;
 
 use crate::figures::Group;
 
@@ -22,6 +25,7 @@ pub(crate) struct Report {
     explained: BTreeSet<&'static str>,
     goals: usize,
     reached: usize,
+    began: Instant,
 }
 
 impl Report {
@@ -36,7 +40,7 @@ impl Report {
             (Box::new(io::stdout()), None)
         };
         let (charts, explained) = (charts.map(Path::to_owned), BTreeSet::new());
-        Ok(Self { page, lines, charts, explained, goals: 0, reached: 0 })
+        Ok(Self { page, lines, charts, explained, goals: 0, reached: 0, began: Instant::now() })
     }
 
     pub(crate) fn add(&mut self, group: &Group) -> Result<(), Box<dyn Error>> {
@@ -70,7 +74,8 @@ impl Report {
     }
 
     pub(crate) fn end(mut self) -> io::Result<()> {
-        writeln!(self.page, "{} of {} goals reached", self.reached, self.goals)?;
+        let took = HumanDuration(self.began.elapsed());
+        writeln!(self.page, "{} of {} goals reached; it took {took}", self.reached, self.goals)?;
         self.page.flush()
     }
 }

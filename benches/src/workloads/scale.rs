@@ -65,7 +65,7 @@ fn submit(manager: &Manager, n: u64) {
 }
 
 fn workers(plan: &Plan) -> Group {
-    let n = plan.quick_or(50_000, 500_000);
+    let n = plan.quick_or(20_000, 500_000);
     let sizes = [1, 2, 4, 8, 16, 32, 64];
     let managers: Vec<(usize, Manager)> =
         sizes.iter().map(|workers| (*workers, manager(*workers))).collect();

@@ -1,5 +1,6 @@
 //! W8: the load steps up and down again, and the number of workers follows.
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -41,8 +42,8 @@ struct Seen {
 }
 
 pub(crate) fn step(plan: &Plan) -> Group {
-    let phase = plan.quick_or(Duration::from_millis(2_200), Duration::from_secs(4));
-    let reps = plan.quick_or(1, plan.reps); // each takes three phases of each policy
+    let phases = plan.quick_or([1_000, 1_000, 2_200], [4_000; 3]).map(Duration::from_millis);
+    let reps = plan.quick_or(1, plan.reps.min(3)); // each takes three phases of each policy
     type Make = fn() -> Box<dyn ScalingPolicy>;
     let policies: [(About, Make); 3] = [
         (BREAK_EVEN, || Box::new(BreakEven::new())),
@@ -55,7 +56,7 @@ pub(crate) fn step(plan: &Plan) -> Group {
     for rep in 0..reps {
         for ((row, seen), (_, policy)) in rows.iter_mut().zip(&mut seen).zip(&policies) {
             plan.progress.step(row.about.name);
-            let now = run(policy(), phase, rep as u64);
+            let now = run(policy(), phases, rep as u64);
             row.runs.push(Run::of_waits(&now.waits));
             seen.push(now);
         }
@@ -73,7 +74,7 @@ pub(crate) fn step(plan: &Plan) -> Group {
         ];
     }
     let title = format!(
-        "2 to 16 workers, 20 ms tasks, {CALM}/s -> {HIGH}/s -> {CALM}/s, {phase:?} each: waits and workers"
+        "2 to 16 workers, 20 ms tasks, {CALM}/s, {HIGH}/s, {CALM}/s for {phases:?}: waits and workers"
     );
     let mut group = Group::new("W8", title, rows.into());
     group.note("of the default policy, the worst repetition is held to the goals");
@@ -107,13 +108,15 @@ fn range(values: impl Iterator<Item = Option<f64>>, unit: &str) -> String {
     }
 }
 
-fn run(policy: Box<dyn ScalingPolicy>, phase: Duration, seed: u64) -> Seen {
+fn run(policy: Box<dyn ScalingPolicy>, phases: [Duration; 3], seed: u64) -> Seen {
     let config = Config::<(), String>::new(|| Ok(()))
         .worker_count(2)
         .max_worker_count(16)
         .resource_pool_size(0)
         .scaling(policy);
     let manager = TaskManager::new(config).expect("nothing can fail");
+    let [step, high, _] = phases;
+    let (end_of_step, end) = (step + high, phases.into_iter().sum());
     let (over, samples) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let start = Instant::now();
     let mut handles = Vec::new();
@@ -126,7 +129,7 @@ fn run(policy: Box<dyn ScalingPolicy>, phase: Duration, seed: u64) -> Seen {
                 thread::sleep(Duration::from_millis(2));
             }
         });
-        submit(&manager, phase, seed, start, &mut handles);
+        submit(&manager, step..end_of_step, end, seed, start, &mut handles);
         over.store(true, Ordering::Relaxed);
     });
     let mut waits = Waits::new();
@@ -143,10 +146,10 @@ fn run(policy: Box<dyn ScalingPolicy>, phase: Duration, seed: u64) -> Seen {
         later.find(|(_, workers)| holds(*workers)).map(|(at, _)| *at - from)
     };
     Seen {
-        calm_peak: peak(Duration::ZERO, phase),
-        to_twelve: reached(phase, |workers| workers >= 12).filter(|time| *time < phase),
-        peak: peak(Duration::ZERO, phase * 3),
-        to_four: reached(phase * 2, |workers| workers <= 4),
+        calm_peak: peak(Duration::ZERO, step),
+        to_twelve: reached(step, |workers| workers >= 12).filter(|time| *time < high),
+        peak: peak(Duration::ZERO, end),
+        to_four: reached(end_of_step, |workers| workers <= 4),
         waits,
     }
 }
@@ -154,15 +157,16 @@ fn run(policy: Box<dyn ScalingPolicy>, phase: Duration, seed: u64) -> Seen {
 /// Submits at exponential intervals, so that tasks come as from many callers. Each task gives its wait.
 fn submit(
     manager: &TaskManager<(), String>,
-    phase: Duration,
+    high: Range<Duration>,
+    end: Duration,
     seed: u64,
     start: Instant,
     handles: &mut Vec<TaskHandle<Duration, String>>,
 ) {
     let mut chance = fastrand::Rng::with_seed(seed);
     let mut due = Duration::ZERO;
-    while due < phase * 3 {
-        let rate = if (phase..phase * 2).contains(&due) { HIGH } else { CALM };
+    while due < end {
+        let rate = if high.contains(&due) { HIGH } else { CALM };
         due += Duration::from_secs_f64(-(1.0 - chance.f64()).ln() / rate);
         thread::sleep((start + due).saturating_duration_since(Instant::now()));
         let submitted = Instant::now();

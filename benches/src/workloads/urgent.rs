@@ -83,7 +83,7 @@ trait Urgency: Blocking<Ordinary> {
 }
 
 pub(crate) fn urgent(plan: &Plan) -> Group {
-    let time = plan.quick_or(Duration::from_millis(600), Duration::from_secs(4));
+    let time = plan.quick_or(Duration::from_millis(300), Duration::from_secs(2));
     let work = Ordinary(Spin::lasting(TAKES));
     let systems: [Box<dyn Urgency>; 5] = [
         Box::new(Submitted(manager(WORKERS))),
