@@ -19,8 +19,7 @@ in a pass of their own, and so are allocations, because a clock or a counter wou
 systems do; each wait includes one reading of the clock. RSS is that of the whole process: it may have grown
 before.
 
-Where repetitions are long there are fewer: of W8 three at most, and with --quick one; with --quick three at
-most of W5, W10, A4 and A5.
+Each repetition of W8 takes long, so that there are three at most, and with --quick one.
 
 With --json, standard output has a line for each repetition, and the tables go to standard error. A figure
 that a workload does not have is null. An operation is a task, except in these: W6 a call of metrics() or a
@@ -51,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Interleaved repetitions [default: 7, with --quick 5]
+    /// Interleaved repetitions [default: 7, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     reps: Option<u16>,
 
@@ -78,7 +77,7 @@ impl Args {
     }
 
     pub(crate) fn reps(&self) -> usize {
-        usize::from(self.reps.unwrap_or(if self.quick { 5 } else { 7 }))
+        usize::from(self.reps.unwrap_or(if self.quick { 3 } else { 7 }))
     }
 }
 
@@ -120,7 +119,7 @@ mod tests {
     #[test]
     fn a_repetition_is_the_least() {
         assert_eq!(args(&["--reps", "0"]).unwrap_err().exit_code(), 2);
-        assert_eq!(args(&["--quick"]).unwrap().reps(), 5);
+        assert_eq!(args(&["--quick"]).unwrap().reps(), 3);
         assert_eq!(args(&["--quick", "--reps", "9"]).unwrap().reps(), 9);
     }
 }

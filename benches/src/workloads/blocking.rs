@@ -87,7 +87,6 @@ pub(crate) fn run_task(plan: &Plan) -> Group {
 }
 
 pub(crate) fn busy(plan: &Plan) -> Vec<Group> {
-    let plan = &plan.with_few_reps();
     let of = |id, us| {
         let time = Duration::from_micros(us);
         let work = Spin::lasting(time);

@@ -34,8 +34,8 @@ pub(crate) fn workers(plan: &Plan) -> Group {
     runtime.block_on(async { drop(async_manager(1).await) }); // what comes with the first one is not counted
     let mut row = Row::new(ASYNC_WORKERS, WORKERS, 0);
     let (mut bytes, mut resident, mut cpu, mut stopping) = (vec![], vec![], vec![], vec![]);
-    plan.progress.begin("A4", plan.few_reps());
-    for _ in 0..plan.few_reps() {
+    plan.progress.begin("A4", plan.reps);
+    for _ in 0..plan.reps {
         plan.progress.step(ASYNC_WORKERS.name);
         let seen = build(&runtime, WORKERS, watched);
         row.runs.push(seen.run);
@@ -99,7 +99,7 @@ pub(crate) fn wakeups(plan: &Plan) -> Group {
     let runtime = runtime(2);
     let mut rows = [RUNTIME, ASYNC, THREADS].map(|about| Row::new(about, 2, 0));
     let watch = |row: &mut Row| {
-        for _ in 0..plan.few_reps() {
+        for _ in 0..plan.reps {
             plan.progress.step(row.about.name);
             let before = Usage::of_the_others();
             thread::sleep(watched);
@@ -110,7 +110,7 @@ pub(crate) fn wakeups(plan: &Plan) -> Group {
         let per_second = row.median(|run| run.ops_per_sec).unwrap_or(0.0);
         row.extras = vec![("wake-ups/s", format!("{per_second:.1}"))];
     };
-    plan.progress.begin("A5", rows.len() * plan.few_reps());
+    plan.progress.begin("A5", rows.len() * plan.reps);
     thread::sleep(settle);
     watch(&mut rows[0]);
     let idle = runtime.block_on(async_manager(2));

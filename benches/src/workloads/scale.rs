@@ -32,8 +32,8 @@ fn points<P: Copy>(
     measure: impl Fn(P) -> Run,
 ) -> Vec<Row> {
     let mut rows: Vec<Row> = points.iter().map(|point| row(*point)).collect();
-    plan.progress.begin("W10", points.len() * plan.few_reps());
-    for _ in 0..plan.few_reps() {
+    plan.progress.begin("W10", points.len() * plan.reps);
+    for _ in 0..plan.reps {
         for (row, point) in rows.iter_mut().zip(points) {
             plan.progress.step(row.about.name);
             row.runs.push(measure(*point));
