@@ -19,7 +19,8 @@ in a pass of their own, and so are allocations, because a clock or a counter wou
 systems do; each wait includes one reading of the clock. RSS is that of the whole process: it may have grown
 before.
 
-Each repetition of W8 takes long, so that there are three at most, and with --quick one.
+Each repetition of W8 takes long, so that there are three at most, and with --quick one. On a
+busy machine --quick measures once what is left after 75 seconds.
 
 With --json, standard output has a line for each repetition, and the tables go to standard error. A figure
 that a workload does not have is null. An operation is a task, except in these: W6 a call of metrics() or a

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
@@ -22,16 +22,25 @@ pub(crate) struct Plan {
     /// Interleaved repetitions.
     pub(crate) reps: usize,
     pub(crate) quick: bool,
+    pub(crate) began: Instant,
     pub(crate) progress: Progress,
 }
+
+/// When `--quick` is content with one repetition of whatever is left, so that it ends in time on a busy machine.
+const HURRY: Duration = Duration::from_secs(75);
 
 impl Plan {
     pub(crate) fn quick_or<T>(&self, quick: T, full: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// How long one system is measured in one repetition, by each of its two passes. Where many threads call, each
-    /// needs more than a slice of the scheduler's: they would run one after the other and never meet.
+    /// As many as are wanted, or as there is time for.
+    pub(crate) fn repetitions(&self) -> impl Iterator<Item = usize> {
+        (0..self.reps).take_while(|rep| *rep == 0 || !self.quick || self.began.elapsed() < HURRY)
+    }
+
+    /// How long one system is measured in one repetition, by each of its two passes. Where many threads call,
+    /// each needs more than a slice of the scheduler's: they would run one after the other and never meet.
     fn pass(&self, threads: usize) -> Duration {
         let (quick, full) = if threads > 8 { (100, 600) } else { (25, 400) };
         Duration::from_millis(self.quick_or(quick, full))
@@ -120,7 +129,7 @@ fn calls(plan: &Plan, what: &str, pass: Duration, drives: &[Box<Drive<'_>>], row
         let n = enough(pass, row.callers as u64, |n| drive(n, false).took);
         ready.push((n, allocations(row.callers as u64, n, |n| drop(drive(n, false)))));
     }
-    for _ in 0..plan.reps {
+    for _ in plan.repetitions() {
         for ((drive, row), (n, allocations)) in drives.iter().zip(&mut *rows).zip(&ready) {
             plan.progress.step(row.about.name);
             let mut run = Run::timed(*n, drive(*n, false).took);
@@ -214,7 +223,7 @@ pub(crate) fn backlog(
     systems: &[Box<dyn Backlog>],
 ) -> Vec<Row> {
     let run = |system: usize| {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let collect = systems[system].hand_in(n);
         assert_eq!(collect(), n, "every task has a result");
         began.elapsed()
@@ -246,7 +255,7 @@ pub(crate) fn async_backlog(
 ) -> Vec<Row> {
     let run = |system: usize| {
         let system = Arc::clone(&systems[system]);
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let results = runtime.spawn(async move { system.hand_in(n).await });
         let results = runtime.block_on(results).expect("the producer does not panic");
         assert_eq!(results, n, "every task has a result");
@@ -295,7 +304,7 @@ fn backlogs(
         let bytes = bytes(index).map(|bytes| format!("{:.0}", bytes as f64 / n as f64));
         row.extras.push((BYTES, bytes.unwrap_or_default()));
     }
-    for _ in 0..plan.reps {
+    for _ in plan.repetitions() {
         for (index, row) in rows.iter_mut().enumerate() {
             plan.progress.step(row.about.name);
             let timed = Run::timed(n, run(index));
@@ -308,9 +317,21 @@ fn backlogs(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    use super::enough;
+    use super::{HURRY, Plan, enough};
+    use crate::progress::Progress;
+
+    #[test]
+    fn quick_measures_once_what_is_left_when_it_is_late() {
+        let reps = |quick, ago| {
+            let began = Instant::now().checked_sub(ago).expect("the clock is old enough");
+            Plan { reps: 3, quick, began, progress: Progress::default() }.repetitions().count()
+        };
+        assert_eq!(reps(true, Duration::ZERO), 3);
+        assert_eq!(reps(true, HURRY), 1);
+        assert_eq!(reps(false, HURRY), 3);
+    }
 
     #[test]
     fn a_stall_does_not_make_few_operations_seem_enough() {

@@ -24,6 +24,7 @@ mod workloads;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use crate::args::Args;
 use crate::harness::Plan;
@@ -45,7 +46,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    let plan = Plan { reps: args.reps(), quick: args.quick, progress: Progress::default() };
+    let (reps, quick, began) = (args.reps(), args.quick, Instant::now());
+    let plan = Plan { reps, quick, began, progress: Progress::default() };
     let mut report = Report::new(args.json, args.svg.as_deref())?;
     for workload in args.workloads() {
         for group in workload.measure(&plan) {

@@ -10,8 +10,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indicatif::HumanDuration;
-
 use crate::figures::Group;
 
 /// Where the figures go, one group after the other.
@@ -74,8 +72,12 @@ impl Report {
     }
 
     pub(crate) fn end(mut self) -> io::Result<()> {
-        let took = HumanDuration(self.began.elapsed());
-        writeln!(self.page, "{} of {} goals reached; it took {took}", self.reached, self.goals)?;
+        let took = self.began.elapsed().as_secs_f64();
+        writeln!(
+            self.page,
+            "{} of {} goals reached; it took {took:.0} s",
+            self.reached, self.goals
+        )?;
         self.page.flush()
     }
 }

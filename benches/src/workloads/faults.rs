@@ -39,7 +39,7 @@ pub(crate) fn faults(plan: &Plan) -> Group {
     let mut rows = cases.map(|(about, _)| Row::new(about, WORKERS, CALLERS as usize));
     let mut seen = [const { Vec::new() }; 2];
     plan.progress.begin("W9", cases.len() * plan.reps);
-    for _ in 0..plan.reps {
+    for _ in plan.repetitions() {
         for ((row, seen), (about, faulty)) in rows.iter_mut().zip(&mut seen).zip(cases) {
             plan.progress.step(about.name);
             let now = run(n, faulty);

@@ -35,7 +35,7 @@ pub(crate) fn workers(plan: &Plan) -> Group {
     let mut row = Row::new(ASYNC_WORKERS, WORKERS, 0);
     let (mut bytes, mut resident, mut cpu, mut stopping) = (vec![], vec![], vec![], vec![]);
     plan.progress.begin("A4", plan.reps);
-    for _ in 0..plan.reps {
+    for _ in plan.repetitions() {
         plan.progress.step(ASYNC_WORKERS.name);
         let seen = build(&runtime, WORKERS, watched);
         row.runs.push(seen.run);
@@ -99,7 +99,7 @@ pub(crate) fn wakeups(plan: &Plan) -> Group {
     let runtime = runtime(2);
     let mut rows = [RUNTIME, ASYNC, THREADS].map(|about| Row::new(about, 2, 0));
     let watch = |row: &mut Row| {
-        for _ in 0..plan.reps {
+        for _ in plan.repetitions() {
             plan.progress.step(row.about.name);
             let before = Usage::of_the_others();
             thread::sleep(watched);

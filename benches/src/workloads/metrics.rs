@@ -58,7 +58,7 @@ fn read(plan: &Plan) -> Group {
     let grown = count.so_far().live_bytes;
     drop(count);
     let mut rows = [NEW, USED].map(|about| Row::new(about, 1, 1));
-    for _ in 0..plan.reps {
+    for _ in plan.repetitions() {
         plan.progress.step(USED.name);
         for (row, manager) in rows.iter_mut().zip([&new, &used]) {
             let mut waits = Waits::new();

@@ -33,7 +33,7 @@ fn points<P: Copy>(
 ) -> Vec<Row> {
     let mut rows: Vec<Row> = points.iter().map(|point| row(*point)).collect();
     plan.progress.begin("W10", points.len() * plan.reps);
-    for _ in 0..plan.reps {
+    for _ in plan.repetitions() {
         for (row, point) in rows.iter_mut().zip(points) {
             plan.progress.step(row.about.name);
             row.runs.push(measure(*point));

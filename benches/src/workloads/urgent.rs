@@ -96,7 +96,7 @@ pub(crate) fn urgent(plan: &Plan) -> Group {
         systems.iter().map(|system| Row::new(system.about(), WORKERS, CALLERS)).collect();
     let mut seen: Vec<Vec<Seen>> = systems.iter().map(|_| Vec::new()).collect();
     plan.progress.begin("W7", systems.len() * plan.reps);
-    for _ in 0..plan.reps {
+    for _ in plan.repetitions() {
         for ((system, row), seen) in systems.iter().zip(&mut rows).zip(&mut seen) {
             plan.progress.step(row.about.name);
             let now = watch(&**system, work, time);
