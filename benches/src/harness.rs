@@ -26,7 +26,8 @@ pub(crate) struct Plan {
     pub(crate) progress: Progress,
 }
 
-/// When `--quick` is content with one repetition of whatever is left, so that it ends in time on a busy machine.
+/// When `--quick` is content with one repetition of whatever is left, so that it ends in time on a busy
+/// machine.
 const HURRY: Duration = Duration::from_secs(75);
 
 impl Plan {
