@@ -147,8 +147,16 @@ fn name_of<'n>(event: &Event<'n>) -> Option<&'n str> {
         Event::TaskQueued { name, .. }
         | Event::TaskStarted { name, .. }
         | Event::TaskRetried { name, .. }
-        | Event::TaskFinished { name, .. } => *name,
-        _ => None,
+        | Event::TaskFinished { name, .. }
+        | Event::TaskStuck { name, .. } => *name,
+        Event::WorkerStarted { .. }
+        | Event::WorkerStopped { .. }
+        | Event::ResourceCreated { .. }
+        | Event::CreateFailed { .. }
+        | Event::ResourceDestroyed { .. }
+        | Event::Scaled { .. }
+        | Event::PauseChanged { .. }
+        | Event::PhaseChanged { .. } => None,
     }
 }
 
@@ -186,5 +194,28 @@ fn named<'n>(event: &Event<'_>, name: Option<&'n str>) -> Event<'n> {
         }
         Event::PauseChanged { sequence, paused } => Event::PauseChanged { sequence, paused },
         Event::PhaseChanged { sequence, phase } => Event::PhaseChanged { sequence, phase },
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::panic::Location;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::task::TaskId;
+
+    // The name of a stuck task was lost: it is what one looks for.
+    #[test]
+    fn a_recorded_event_keeps_the_name_of_its_task() {
+        let event = Event::TaskStuck {
+            sequence: 1,
+            id: TaskId(7),
+            name: Some("report"),
+            running_for: Duration::from_secs(90),
+            location: Location::caller(),
+        };
+        assert_eq!(name_of(&event), Some("report"));
+        assert_eq!(name_of(&named(&event, name_of(&event))), Some("report"));
     }
 }
