@@ -17,7 +17,8 @@ use std::thread;
 use std::time::Instant;
 
 pub use self::snapshot::{TaskLifecycleTimestamps, TaskMetrics};
-use self::tally::{Endings, Tally, nanos};
+use self::tally::{Endings, Tally};
+use self::window::nanos;
 use crate::clock;
 
 /// Takes note of what happens to tasks. [`Collector`] is the default; write your own to send the
@@ -166,10 +167,11 @@ impl Collector {
     pub fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let stripes = cores.clamp(2, 8).next_power_of_two();
+        let start = clock::real_now();
         Self {
-            start: clock::real_now(),
-            stripes: (0..stripes).map(|_| Stripe(Mutex::new(Tally::new()))).collect(),
-            reading: Mutex::new(Reading { copy: Endings::new(), sum: Tally::new() }),
+            start,
+            stripes: (0..stripes).map(|_| Stripe(Mutex::new(Tally::new(start)))).collect(),
+            reading: Mutex::new(Reading { copy: Endings::new(), sum: Tally::new(start) }),
         }
     }
 
@@ -219,13 +221,11 @@ impl MetricsCollector for Collector {
     }
 
     fn record_arrival_at(&self, at: Instant) {
-        let at = self.since_start(at);
-        self.stripe().arrivals.record(at);
+        self.stripe().arrival(at);
     }
 
     fn record_completion(&self, stamps: &TaskLifecycleTimestamps) {
-        let at = self.since_start(stamps.finished_at);
-        self.stripe().endings.completion(stamps, at);
+        self.stripe().completion(stamps);
     }
 
     fn record_failure(&self, stamps: &TaskLifecycleTimestamps) {

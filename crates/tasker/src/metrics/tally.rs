@@ -3,12 +3,12 @@
 //! Constant memory: two histograms and two windows, whatever the number of tasks. Nothing here
 //! allocates after `new`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use super::snapshot::{TaskLifecycleTimestamps, TaskMetrics};
-use super::window::Window;
+use super::window::{Dial, Window, nanos};
 
 /// Longest time that the percentiles tell apart: an hour, in nanoseconds. Each doubling costs
 /// another kilobyte per histogram.
@@ -19,6 +19,7 @@ const DIGITS: u8 = 2;
 /// All that is known of the tasks that were recorded in one place.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    dial: Dial,
     pub(crate) arrivals: Arrivals,
     pub(crate) endings: Endings,
 }
@@ -51,12 +52,26 @@ struct Times {
 }
 
 impl Tally {
-    pub(crate) fn new() -> Self {
-        Self { arrivals: Arrivals { total: 0, window: Window::new() }, endings: Endings::new() }
+    /// Empty; its windows count from `start`.
+    pub(crate) fn new(start: Instant) -> Self {
+        let arrivals = Arrivals { total: 0, window: Window::new() };
+        Self { dial: Dial::new(start), arrivals, endings: Endings::new() }
+    }
+
+    /// Counts a task that was accepted at `at`.
+    pub(crate) fn arrival(&mut self, at: Instant) {
+        let turn = self.dial.turn(at);
+        self.arrivals.record(turn);
+    }
+
+    /// Counts a success.
+    pub(crate) fn completion(&mut self, stamps: &TaskLifecycleTimestamps) {
+        let turn = self.dial.turn(stamps.finished_at);
+        self.endings.completion(stamps, turn);
     }
 
     pub(crate) fn clear(&mut self) {
-        let Self { arrivals, endings } = self;
+        let Self { dial: _, arrivals, endings } = self;
         arrivals.total = 0;
         arrivals.window = Window::new();
         endings.clear();
@@ -64,7 +79,7 @@ impl Tally {
 
     /// The public figures. `now`: nanoseconds since the start.
     pub(crate) fn summary(&self, now: u64) -> TaskMetrics {
-        let Self { arrivals, endings } = self;
+        let Self { dial: _, arrivals, endings } = self;
         let [p50_execution_time, p95_execution_time, p99_execution_time] =
             endings.execution.percentiles();
         let [p50_wait_time, p95_wait_time, p99_wait_time] = endings.wait.percentiles();
@@ -95,10 +110,10 @@ impl Tally {
 }
 
 impl Arrivals {
-    /// Counts an accepted task. `at`: nanoseconds since the start.
-    pub(crate) fn record(&mut self, at: u64) {
+    /// Counts an accepted task, which came in this turn of the window.
+    fn record(&mut self, turn: u64) {
         self.total += 1;
-        self.window.record(at);
+        self.window.record(turn);
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -119,10 +134,10 @@ impl Endings {
         }
     }
 
-    /// Counts a success. `at`: when it finished, in nanoseconds since the start.
-    pub(crate) fn completion(&mut self, stamps: &TaskLifecycleTimestamps, at: u64) {
+    /// Counts a success, which came in this turn of the window.
+    fn completion(&mut self, stamps: &TaskLifecycleTimestamps, turn: u64) {
         self.completed += 1;
-        self.completions.record(at);
+        self.completions.record(turn);
         self.times(stamps);
     }
 
@@ -138,7 +153,9 @@ impl Endings {
 
     fn times(&mut self, stamps: &TaskLifecycleTimestamps) {
         self.execution.record(nanos(stamps.execution_time()));
-        self.wait.record(nanos(stamps.wait_time()));
+        // Most tasks that find a resource start when they come: that needs no arithmetic.
+        let waits = stamps.started_at != stamps.queued_at;
+        self.wait.record(if waits { nanos(stamps.wait_time()) } else { 0 });
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -230,9 +247,4 @@ impl Times {
 
 fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
-}
-
-/// Whole nanoseconds; more than 584 years count as 584 years.
-pub(crate) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
