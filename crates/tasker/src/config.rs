@@ -448,7 +448,7 @@ impl<R, E> Config<R, E> {
     /// ```
     #[must_use]
     pub fn collector(mut self, collector: impl MetricsCollector) -> Self {
-        self.knobs.collector = Box::new(collector);
+        self.knobs.collector = Some(Box::new(collector));
         self
     }
 

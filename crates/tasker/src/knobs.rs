@@ -15,7 +15,7 @@ use crate::metrics::{Collector, MetricsCollector};
 use crate::outcome::Panic;
 use crate::overflow::Overflow;
 use crate::queue::Rules;
-use crate::reporter::Reporter;
+use crate::reporter::{Metrics, Reporter};
 use crate::resource::life::LifeRules;
 use crate::resource::slot::Accounts;
 use crate::retry::backoff::Backoff;
@@ -46,7 +46,7 @@ pub(crate) struct Knobs<E> {
     pub(crate) overflow: Overflow,
     pub(crate) shutdown_on: Option<CancelToken>,
     pub(crate) logger: Box<dyn Logger>,
-    pub(crate) collector: Box<dyn MetricsCollector>,
+    pub(crate) collector: Option<Box<dyn MetricsCollector>>,
     pub(crate) observers: Vec<Box<dyn Observer>>,
     pub(crate) clock: Clock,
 }
@@ -89,7 +89,7 @@ impl<E> Knobs<E> {
             overflow: Overflow::Wait,
             shutdown_on: None,
             logger: Box::new(TracingLogger),
-            collector: Box::new(Collector::new()),
+            collector: None,
             observers: Vec::new(),
             clock: Clock::Real,
         }
@@ -199,9 +199,14 @@ impl<E> Knobs<E> {
             slots: how.slots,
             stuck_after,
             replace_stuck,
+            counts_arrivals: collector.is_none(),
         };
         let sequence = Arc::new(sync::AtomicU64::new(0));
-        let reporter = Reporter { logger, collector, observers, sequence };
+        let metrics = match collector {
+            Some(collector) => Metrics::Given(collector),
+            None => Metrics::Own(Box::new(Collector::starting_at(clock.now()))),
+        };
+        let reporter = Reporter { logger, metrics, observers, sequence };
         let parts = Parts { accounts, rules, reporter, max_retries, clock };
         Ok(Checked { parts, policy, shutdown_on })
     }

@@ -438,7 +438,7 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// ```
     #[must_use]
     pub fn metrics(&self) -> TaskMetrics {
-        self.engine().reporter.metrics()
+        self.engine().metrics()
     }
 
     /// Changes how many workers are always there and how many there may be, while the manager runs.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::event::{Event, Observer};
 use crate::logger::{Level, Logger};
-use crate::metrics::{MetricsCollector, TaskLifecycleTimestamps, TaskMetrics};
+use crate::metrics::{Arrivals, Collector, MetricsCollector, TaskLifecycleTimestamps, TaskMetrics};
 use crate::outcome::{Outcome, Panic};
 use crate::sync::{AtomicU64, Ordering};
 use crate::worker::attempt::{contain, discard, on_behalf};
@@ -14,9 +14,16 @@ use crate::worker::attempt::{contain, discard, on_behalf};
 /// Every watcher of one manager. A panic in any of them is caught, and logged where that is possible.
 pub(crate) struct Reporter {
     pub(crate) logger: Box<dyn Logger>,
-    pub(crate) collector: Box<dyn MetricsCollector>,
+    pub(crate) metrics: Metrics,
     pub(crate) observers: Vec<Box<dyn Observer>>,
     pub(crate) sequence: Arc<AtomicU64>,
+}
+
+/// Who counts and times tasks.
+pub(crate) enum Metrics {
+    /// The default. Its arrivals are counted by the queue, which holds a lock then anyway.
+    Own(Box<Collector>),
+    Given(Box<dyn MetricsCollector>),
 }
 
 impl Reporter {
@@ -57,24 +64,44 @@ impl Reporter {
     }
 
     pub(crate) fn arrival(&self, at: Instant) {
-        self.record(|collector| collector.record_arrival_at(at));
+        if let Metrics::Given(collector) = &self.metrics {
+            self.note(&**collector, |collector| collector.record_arrival_at(at));
+        }
     }
 
     pub(crate) fn retry(&self) {
-        self.record(MetricsCollector::record_retry);
+        match &self.metrics {
+            Metrics::Own(collector) => collector.record_retry(),
+            Metrics::Given(collector) => self.note(&**collector, MetricsCollector::record_retry),
+        }
     }
 
     /// A task that had started has ended.
     #[inline]
     pub(crate) fn ended(&self, outcome: Outcome, times: &TaskLifecycleTimestamps) {
-        self.record(|collector| match outcome {
-            Outcome::Completed => collector.record_completion(times),
-            _ => collector.record_failure(times),
-        });
+        match (&self.metrics, outcome) {
+            (Metrics::Own(collector), Outcome::Completed) => collector.record_completion(times),
+            (Metrics::Own(collector), _) => collector.record_failure(times),
+            (Metrics::Given(collector), Outcome::Completed) => {
+                self.note(&**collector, |collector| collector.record_completion(times));
+            }
+            (Metrics::Given(collector), _) => {
+                self.note(&**collector, |collector| collector.record_failure(times));
+            }
+        }
     }
 
-    pub(crate) fn metrics(&self) -> TaskMetrics {
-        match on_behalf(self.manager(), || self.collector.metrics()) {
+    /// The figures as of `now`; `arrivals` adds those that the queue has counted.
+    pub(crate) fn metrics(
+        &self,
+        now: Instant,
+        arrivals: impl FnOnce(&mut Arrivals),
+    ) -> TaskMetrics {
+        let collector = match &self.metrics {
+            Metrics::Own(collector) => return collector.metrics_with(now, arrivals),
+            Metrics::Given(collector) => collector,
+        };
+        match on_behalf(self.manager(), || collector.metrics()) {
             Ok(metrics) => metrics,
             Err(panic) => {
                 self.panicked("the metrics collector", panic);
@@ -83,10 +110,9 @@ impl Reporter {
         }
     }
 
-    #[inline]
-    fn record(&self, note: impl FnOnce(&dyn MetricsCollector)) {
+    fn note(&self, collector: &dyn MetricsCollector, note: impl FnOnce(&dyn MetricsCollector)) {
         // No `on_behalf`: this is the hot path, and a collector that stops its own manager is no use.
-        if let Err(panic) = contain(|| note(&*self.collector)) {
+        if let Err(panic) = contain(|| note(collector)) {
             self.panicked("the metrics collector", panic);
         }
     }

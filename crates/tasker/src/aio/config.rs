@@ -305,7 +305,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// little and its memory does not grow.
     #[must_use]
     pub fn collector(mut self, collector: impl MetricsCollector) -> Self {
-        self.knobs.collector = Box::new(collector);
+        self.knobs.collector = Some(Box::new(collector));
         self
     }
 

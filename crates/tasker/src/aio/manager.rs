@@ -432,7 +432,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// What the metrics collector has counted and timed.
     #[must_use]
     pub fn metrics(&self) -> TaskMetrics {
-        self.core().reporter.metrics()
+        self.core().metrics()
     }
 
     /// Changes how many workers are always there and how many there may be, while the manager runs; see

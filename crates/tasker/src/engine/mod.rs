@@ -20,7 +20,7 @@ use crate::error::{ResizeError, ShutdownError};
 use crate::event::Event;
 use crate::explain::{Explanation, StuckTask};
 use crate::logger::Level;
-use crate::metrics::TaskLifecycleTimestamps;
+use crate::metrics::{TaskLifecycleTimestamps, TaskMetrics};
 use crate::outcome::{Outcome, TaskError};
 use crate::queue::awaited::{Supervisor, Ticketed};
 use crate::queue::job::{Job, Ran, Ticket};
@@ -175,6 +175,12 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         if let Some((token, key)) = parent {
             token.forget(key);
         }
+    }
+
+    /// What has been counted and timed so far. Arrivals are read last: each precedes its ending, so that none is
+    /// shown as ended that is not shown as arrived.
+    pub(crate) fn metrics(&self) -> TaskMetrics {
+        self.reporter.metrics(self.clock.now(), |sum| self.queue.add_arrivals(sum))
     }
 
     /// Carries out what a change under the lock asks for.

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Instant;
 
 pub use self::snapshot::{TaskLifecycleTimestamps, TaskMetrics};
+pub(crate) use self::tally::Arrivals;
 use self::tally::{Endings, Tally};
 use self::window::nanos;
 use crate::clock;
@@ -165,13 +166,17 @@ impl Collector {
     /// An empty collector; its rates count from now.
     #[must_use]
     pub fn new() -> Self {
+        Self::starting_at(clock::real_now())
+    }
+
+    /// An empty collector; its rates count from `start`.
+    pub(crate) fn starting_at(start: Instant) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let stripes = cores.clamp(2, 8).next_power_of_two();
-        let start = clock::real_now();
         Self {
             start,
             stripes: (0..stripes).map(|_| Stripe(Mutex::new(Tally::new(start)))).collect(),
-            reading: Mutex::new(Reading { copy: Endings::new(), sum: Tally::new(start) }),
+            reading: Mutex::new(Reading { copy: Endings::new(start), sum: Tally::new(start) }),
         }
     }
 
@@ -200,6 +205,19 @@ impl Collector {
     /// stripe taken. Arrivals are read when all endings have been: an arrival precedes its ending,
     /// so the sum holds the arrival of every ending.
     fn metrics_at(&self, now: Instant) -> TaskMetrics {
+        self.metrics_with(now, |sum| {
+            for stripe in &self.stripes {
+                sum.add(&stripe.lock().arrivals);
+            }
+        })
+    }
+
+    /// The figures of a manager that counts arrivals itself; `arrivals` adds them to those it is given.
+    pub(crate) fn metrics_with(
+        &self,
+        now: Instant,
+        arrivals: impl FnOnce(&mut Arrivals),
+    ) -> TaskMetrics {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let Reading { copy, sum } = &mut *reading;
         sum.clear();
@@ -208,9 +226,7 @@ impl Collector {
             copy.add(&stripe.lock().endings);
             sum.endings.add(copy);
         }
-        for stripe in &self.stripes {
-            sum.arrivals.add(&stripe.lock().arrivals);
-        }
+        arrivals(&mut sum.arrivals);
         sum.summary(self.since_start(now))
     }
 }
@@ -221,11 +237,11 @@ impl MetricsCollector for Collector {
     }
 
     fn record_arrival_at(&self, at: Instant) {
-        self.stripe().arrival(at);
+        self.stripe().arrivals.record(at);
     }
 
     fn record_completion(&self, stamps: &TaskLifecycleTimestamps) {
-        self.stripe().completion(stamps);
+        self.stripe().endings.completion(stamps);
     }
 
     fn record_failure(&self, stamps: &TaskLifecycleTimestamps) {

@@ -19,15 +19,15 @@ const DIGITS: u8 = 2;
 /// All that is known of the tasks that were recorded in one place.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    dial: Dial,
     pub(crate) arrivals: Arrivals,
     pub(crate) endings: Endings,
 }
 
 /// The tasks that came in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arrivals {
     total: u64,
+    dial: Dial,
     window: Window,
 }
 
@@ -37,6 +37,7 @@ pub(crate) struct Endings {
     completed: u64,
     failed: u64,
     retried: u64,
+    dial: Dial,
     completions: Window,
     execution: Times,
     wait: Times,
@@ -54,24 +55,11 @@ struct Times {
 impl Tally {
     /// Empty; its windows count from `start`.
     pub(crate) fn new(start: Instant) -> Self {
-        let arrivals = Arrivals { total: 0, window: Window::new() };
-        Self { dial: Dial::new(start), arrivals, endings: Endings::new() }
-    }
-
-    /// Counts a task that was accepted at `at`.
-    pub(crate) fn arrival(&mut self, at: Instant) {
-        let turn = self.dial.turn(at);
-        self.arrivals.record(turn);
-    }
-
-    /// Counts a success.
-    pub(crate) fn completion(&mut self, stamps: &TaskLifecycleTimestamps) {
-        let turn = self.dial.turn(stamps.finished_at);
-        self.endings.completion(stamps, turn);
+        Self { arrivals: Arrivals::new(start), endings: Endings::new(start) }
     }
 
     pub(crate) fn clear(&mut self) {
-        let Self { dial: _, arrivals, endings } = self;
+        let Self { arrivals, endings } = self;
         arrivals.total = 0;
         arrivals.window = Window::new();
         endings.clear();
@@ -79,7 +67,7 @@ impl Tally {
 
     /// The public figures. `now`: nanoseconds since the start.
     pub(crate) fn summary(&self, now: u64) -> TaskMetrics {
-        let Self { dial: _, arrivals, endings } = self;
+        let Self { arrivals, endings } = self;
         let [p50_execution_time, p95_execution_time, p99_execution_time] =
             endings.execution.percentiles();
         let [p50_wait_time, p95_wait_time, p99_wait_time] = endings.wait.percentiles();
@@ -110,10 +98,16 @@ impl Tally {
 }
 
 impl Arrivals {
-    /// Counts an accepted task, which came in this turn of the window.
-    fn record(&mut self, turn: u64) {
+    /// None so far; the window counts from `start`.
+    pub(crate) fn new(start: Instant) -> Self {
+        Self { total: 0, dial: Dial::new(start), window: Window::new() }
+    }
+
+    /// Counts a task that was accepted at `at`.
+    #[inline]
+    pub(crate) fn record(&mut self, at: Instant) {
         self.total += 1;
-        self.window.record(turn);
+        self.window.record(self.dial.turn(at));
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -123,21 +117,23 @@ impl Arrivals {
 }
 
 impl Endings {
-    pub(crate) fn new() -> Self {
+    /// None so far; the window counts from `start`.
+    pub(crate) fn new(start: Instant) -> Self {
         Self {
             completed: 0,
             failed: 0,
             retried: 0,
+            dial: Dial::new(start),
             completions: Window::new(),
             execution: Times::new(),
             wait: Times::new(),
         }
     }
 
-    /// Counts a success, which came in this turn of the window.
-    fn completion(&mut self, stamps: &TaskLifecycleTimestamps, turn: u64) {
+    /// Counts a success.
+    pub(crate) fn completion(&mut self, stamps: &TaskLifecycleTimestamps) {
         self.completed += 1;
-        self.completions.record(turn);
+        self.completions.record(self.dial.turn(stamps.finished_at));
         self.times(stamps);
     }
 
@@ -159,7 +155,7 @@ impl Endings {
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        let Self { completed, failed, retried, completions, execution, wait } = self;
+        let Self { completed, failed, retried, dial: _, completions, execution, wait } = self;
         *completed += other.completed;
         *failed += other.failed;
         *retried += other.retried;
@@ -169,7 +165,7 @@ impl Endings {
     }
 
     pub(crate) fn clear(&mut self) {
-        let Self { completed, failed, retried, completions, execution, wait } = self;
+        let Self { completed, failed, retried, dial: _, completions, execution, wait } = self;
         *completed = 0;
         *failed = 0;
         *retried = 0;

@@ -66,6 +66,7 @@ fn any_queue(
         slots,
         stuck_after: None,
         replace_stuck: false,
+        counts_arrivals: true,
         life,
     };
     let sequence = Arc::new(crate::sync::AtomicU64::new(0));

@@ -125,7 +125,7 @@ impl<R, E> Queue<R, E> {
             entry.what.ticket().set_place(Place::Outside(spot));
             return Submitted::Outside;
         }
-        state.tally.accepted += 1;
+        state.accept(now);
         let entry = Entry { what: Who::Job(job), counted: !urgent, extra: None };
         let spot = state.enqueue(level, entry, now);
         state.note_arrival(now);
@@ -164,7 +164,7 @@ impl<R, E> Queue<R, E> {
         }
         let level = settings.priority.level();
         if state.may_take(level, now) {
-            state.tally.accepted += 1;
+            state.accept(now);
             state.note_arrival(now);
             let loan = state.take_loan(id, settings, now, fx);
             if let Some(ticket) = ticket {
@@ -226,7 +226,7 @@ impl<R, E> State<R, E> {
         now: Instant,
         fx: &mut Effects<R, E>,
     ) {
-        self.tally.accepted += 1;
+        self.accept(now);
         self.note_arrival(now);
         let entry = Entry { what: Who::Claim(key), counted, extra: None };
         let spot = self.enqueue(level, entry, now);
@@ -264,7 +264,7 @@ impl<R, E> State<R, E> {
             && let Some(next) = self.outside.next()
         {
             let (level, mut entry) = self.take_outside(next);
-            self.tally.accepted += 1;
+            self.accept(now);
             self.note_arrival(now);
             fx.admitted.push(self.admitted(&entry));
             let expiry = entry.expiry();

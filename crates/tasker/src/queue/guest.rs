@@ -87,7 +87,7 @@ impl<R, E> Queue<R, E> {
             state.line_up(key, URGENT, false, until, now, fx);
             return Welcome::Claim { key, id };
         }
-        state.tally.accepted += 1;
+        state.accept(now);
         let pooled = state.shelf.reserve().pop_back();
         // A resource that has to be validated first is none to take at once.
         let idle = state.roster.idle() > 0 && !state.is_stale(now);

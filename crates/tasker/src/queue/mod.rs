@@ -38,6 +38,7 @@ pub(crate) use seat::{AfterFailure, Order};
 use crate::autoscale::{Allowance, Gauge, Reason};
 use crate::cancel::{CancelToken, Why};
 use crate::explain::StuckTask;
+use crate::metrics::Arrivals;
 use crate::outcome::TaskError;
 use crate::overflow::Overflow;
 use crate::pool::roster::{Condition, Roster};
@@ -84,6 +85,8 @@ pub(crate) struct Rules {
     pub(crate) stuck_after: Option<Duration>,
     /// Another worker takes the place of one whose task is stuck.
     pub(crate) replace_stuck: bool,
+    /// Nobody else counts the tasks that come in.
+    pub(crate) counts_arrivals: bool,
     pub(crate) life: LifeRules,
 }
 
@@ -158,6 +161,8 @@ pub(crate) struct State<R, E> {
     /// How long after a look the next arrival may ask for another.
     between_looks: Duration,
     gauge: Gauge,
+    /// For the metrics, where they are the manager's own.
+    arrived: Option<Box<Arrivals>>,
     /// There may be more workers than the base: then somebody looks at the gauge.
     may_scale: bool,
     allowance: Allowance,
@@ -462,6 +467,7 @@ impl<R, E> Queue<R, E> {
                 rules.burst_interval,
             ),
             gauge: Gauge::new(now),
+            arrived: rules.counts_arrivals.then(|| Box::new(Arrivals::new(now))),
             may_scale: rules.may_scale(),
             allowance: Allowance::FULL,
             failures: 0,
@@ -488,6 +494,13 @@ impl<R, E> Queue<R, E> {
 
     pub(crate) fn phase(&self) -> Phase {
         self.lock().phase
+    }
+
+    /// Adds the tasks that have come in.
+    pub(crate) fn add_arrivals(&self, sum: &mut Arrivals) {
+        if let Some(arrived) = &self.lock().arrived {
+            sum.add(arrived);
+        }
     }
 
     pub(crate) fn count(&self) -> Count {
@@ -519,6 +532,15 @@ impl<R, E> Queue<R, E> {
 impl<R, E> State<R, E> {
     fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A task has been let in.
+    #[inline]
+    fn accept(&mut self, now: Instant) {
+        self.tally.accepted += 1;
+        if let Some(arrived) = &mut self.arrived {
+            arrived.record(now);
+        }
     }
 
     fn next_id(&mut self) -> TaskId {
