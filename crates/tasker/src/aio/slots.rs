@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -125,23 +126,9 @@ impl Roll {
 
     /// Spawns a task that a shutdown waits for.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        /// Signs the task off, whatever way it ends.
-        struct SignOff(Arc<Roll>);
-        impl Drop for SignOff {
-            fn drop(&mut self) {
-                if self.0.live.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    self.0.gone.notify_waiters();
-                }
-            }
-        }
-
         self.live.fetch_add(1, Ordering::AcqRel);
         let sign_off = SignOff(Arc::clone(self));
-        self.runtime.spawn(async move {
-            // The task is named first: never polled, it is dropped first, too.
-            let (task, _sign_off) = (task, sign_off);
-            task.await;
-        });
+        self.runtime.spawn(Signed { task, sign_off });
     }
 
     async fn empty(&self) {
@@ -153,5 +140,34 @@ impl Roll {
             }
             gone.await;
         }
+    }
+}
+
+/// Signs a task off when it is dropped, whatever way it ended.
+struct SignOff(Arc<Roll>);
+
+impl Drop for SignOff {
+    fn drop(&mut self) {
+        if self.0.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.gone.notify_waiters();
+        }
+    }
+}
+
+pin_project! {
+    /// A spawned task, which is dropped before it is signed off. An `async` block would keep room for the task
+    /// three times: as what it was given, as what it names, and as what it awaits.
+    struct Signed<F> {
+        #[pin]
+        task: F,
+        sign_off: SignOff,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Signed<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
     }
 }

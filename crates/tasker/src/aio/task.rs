@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use pin_project_lite::pin_project;
 
 use super::Core;
 use super::guarded::Discarded;
@@ -241,12 +245,7 @@ where
             types: PhantomData,
         };
         match admitted {
-            Ok(_) => entrance.roll().spawn(async move {
-                // The future is named first: never polled, it is dropped first, too.
-                let (future, mut delivery) = (future, delivery);
-                let outcome = future.await;
-                delivery.deliver(outcome);
-            }),
+            Ok(_) => entrance.roll().spawn(Delivered { future: Some(future), delivery }),
             Err(Refused { reason, .. }) => {
                 discard_for(entrance.manager(), future);
                 { delivery }.deliver(Err(reason.into()));
@@ -451,11 +450,7 @@ where
     let handle = TaskHandle::new(Arc::clone(&submitted) as Arc<dyn Answering<T, E>>);
     let deliver = Some(move |outcome| submitted.answer(outcome));
     let delivery = Delivery { entrance: Arc::clone(entrance), deliver, types: PhantomData };
-    entrance.roll().spawn(async move {
-        let (future, mut delivery) = (future, delivery); // in this order, as above
-        let outcome = future.await;
-        delivery.deliver(outcome);
-    });
+    entrance.roll().spawn(Delivered { future: Some(future), delivery });
     handle
 }
 
@@ -490,6 +485,33 @@ impl<T: Send, E: Send> Answering<T, E> for Submitted<T, E> {
 impl<T: Send, E: Send> Ticketed for Submitted<T, E> {
     fn ticket(&self) -> &Ticket {
         &self.ticket
+    }
+}
+
+pin_project! {
+    /// A task whose outcome is delivered; never polled, it is dropped before its delivery is. An `async` block would
+    /// keep room for it three times.
+    struct Delivered<Fut, T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> {
+        #[pin]
+        future: Option<Fut>,
+        delivery: Delivery<T, E, F>,
+    }
+}
+
+impl<Fut, T, E, F> Future for Delivered<Fut, T, E, F>
+where
+    Fut: Future<Output = Result<T, TaskError<E>>>,
+    F: FnOnce(Result<T, TaskError<E>>),
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        let outcome = ready!(future.poll(cx));
+        this.future.set(None); // what it captured is gone before anybody hears of its end
+        this.delivery.deliver(outcome);
+        Poll::Ready(())
     }
 }
 
