@@ -212,12 +212,12 @@ mod tests {
     fn windows_that_are_added_read_like_one_that_saw_everything() {
         let (mut even, mut odd, mut all) = (Window::new(), Window::new(), Window::new());
         for at in every(7 * MS, 0, 35 * S) {
-            all.record(at);
+            all.record(at / SLOT);
             // One of the two falls silent after a while: its old slots must not count.
             if at % 2 == 0 && at < 28 * S {
-                even.record(at);
+                even.record(at / SLOT);
             } else {
-                odd.record(at);
+                odd.record(at / SLOT);
             }
         }
         let mut sum = even.clone();
@@ -265,7 +265,7 @@ mod tests {
         ];
         let window = |(turn, count): (u64, u64)| {
             let mut window = Window::new();
-            (0..count).for_each(|_| window.record(turn * SLOT));
+            (0..count).for_each(|_| window.record(turn));
             window
         };
         for (sum, other, (turn, count)) in table {
