@@ -187,7 +187,8 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     #[inline]
     pub(crate) fn perform(self: &Arc<Self>, fx: Effects<R, E>) {
         if fx.is_empty() {
-            std::mem::forget(fx); // five vectors without memory, each of which its drop would look at
+            debug_assert!(fx.has_no_memory(), "what is forgotten must not leak");
+            std::mem::forget(fx); // five vectors, each of which its drop would look at
         } else {
             self.carry_out(fx);
         }
@@ -211,7 +212,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         if slow || (observed && fx.tells_of_tasks()) {
             S::perform_elsewhere(self, fx.split_off_endings());
         }
-        self.perform(fx);
+        self.carry_out(fx); // not `perform`: what was split off has left memory behind
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {

@@ -373,6 +373,19 @@ impl<R, E> Effects<R, E> {
             && self.news.is_empty()
     }
 
+    /// Whether dropping it gives nothing back.
+    pub(crate) fn has_no_memory(&self) -> bool {
+        let Self { wake, ended, cancel, admitted, news, look: _, over: _ } = self;
+        let memory = [
+            wake.capacity(),
+            ended.capacity(),
+            cancel.capacity(),
+            admitted.capacity(),
+            news.capacity(),
+        ];
+        memory == [0; 5]
+    }
+
     /// Whether carrying it out can run code of the user's.
     fn runs_user_code(&self) -> bool {
         !(self.ended.is_empty()
