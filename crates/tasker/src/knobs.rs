@@ -184,6 +184,7 @@ impl<E> Knobs<E> {
             min_idle,
             validate_after: how.validates.then(|| validate_after.unwrap_or(STILL_SOUND)),
         };
+        let start = clock.now(); // of all windows, which are added up
         let rules = Rules {
             life,
             worker_count,
@@ -199,12 +200,12 @@ impl<E> Knobs<E> {
             slots: how.slots,
             stuck_after,
             replace_stuck,
-            counts_arrivals: collector.is_none(),
+            counts_arrivals: collector.is_none().then_some(start),
         };
         let sequence = Arc::new(sync::AtomicU64::new(0));
         let metrics = match collector {
             Some(collector) => Metrics::Given(collector),
-            None => Metrics::Own(Box::new(Collector::starting_at(clock.now()))),
+            None => Metrics::Own(Box::new(Collector::starting_at(start))),
         };
         let reporter = Reporter { logger, metrics, observers, sequence };
         let parts = Parts { accounts, rules, reporter, max_retries, clock };

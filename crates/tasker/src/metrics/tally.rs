@@ -24,7 +24,7 @@ pub(crate) struct Tally {
 }
 
 /// The tasks that came in.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Arrivals {
     total: u64,
     dial: Dial,

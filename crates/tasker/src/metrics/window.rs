@@ -275,4 +275,20 @@ mod tests {
             assert_eq!((slot.turn, slot.count), (turn, count), "{sum:?} and {other:?}");
         }
     }
+
+    #[test]
+    fn a_dial_tells_the_turn_of_every_moment_whatever_it_told_before() {
+        let start = crate::clock::real_now();
+        let mut dial = Dial::new(start);
+        let after = |nanos| start + Duration::from_nanos(nanos);
+        let times = [0, SLOT - 1, SLOT, 2 * SLOT - 1, 50 * S, SLOT, 0, 60 * S, 60 * S - 1];
+        for at in times {
+            assert_eq!(dial.turn(after(at)), at / SLOT, "{at}");
+        }
+        // What comes before the start counts as that, as where a machine's clock is read twice.
+        if let Some(before) = start.checked_sub(Duration::from_secs(1)) {
+            assert_eq!(dial.turn(before), 0);
+        }
+        assert_eq!(dial.turn(after(3 * SLOT)), 3);
+    }
 }

@@ -66,7 +66,7 @@ fn any_queue(
         slots,
         stuck_after: None,
         replace_stuck: false,
-        counts_arrivals: true,
+        counts_arrivals: Some(now()),
         life,
     };
     let sequence = Arc::new(crate::sync::AtomicU64::new(0));

@@ -85,8 +85,8 @@ pub(crate) struct Rules {
     pub(crate) stuck_after: Option<Duration>,
     /// Another worker takes the place of one whose task is stuck.
     pub(crate) replace_stuck: bool,
-    /// Nobody else counts the tasks that come in.
-    pub(crate) counts_arrivals: bool,
+    /// Since when to count the tasks that come in, where nobody else does.
+    pub(crate) counts_arrivals: Option<Instant>,
     pub(crate) life: LifeRules,
 }
 
@@ -480,7 +480,7 @@ impl<R, E> Queue<R, E> {
                 rules.burst_interval,
             ),
             gauge: Gauge::new(now),
-            arrived: rules.counts_arrivals.then(|| Box::new(Arrivals::new(now))),
+            arrived: rules.counts_arrivals.map(|start| Box::new(Arrivals::new(start))),
             may_scale: rules.may_scale(),
             allowance: Allowance::FULL,
             failures: 0,
