@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bb8::{ManageConnection, Pool};
 
-use super::{About, AsyncBacklog, Awaited, BoxFuture};
+use super::{About, AsyncBacklog, Awaited, BoxFuture, spawned};
 use crate::caller::{Caller, Tally};
 use crate::work::{Empty, Work};
 
@@ -66,17 +66,9 @@ impl AsyncBacklog for Bb8 {
     }
 
     fn hand_in(&self, n: u64) -> BoxFuture<u64> {
-        let mut handles = Vec::with_capacity(n as usize);
-        for _ in 0..n {
+        spawned(n, || {
             let pool = self.0.clone();
-            handles.push(tokio::spawn(async move { work(&pool).await }));
-        }
-        Box::pin(async move {
-            let mut results = 0;
-            for handle in handles {
-                results += handle.await.expect("no work panics");
-            }
-            results
+            async move { work(&pool).await }
         })
     }
 }

@@ -96,6 +96,21 @@ pub(crate) trait Backlog {
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// A backlog of `n` spawned tasks: the sum of what they return.
+fn spawned<F>(n: u64, mut task: impl FnMut() -> F) -> BoxFuture<u64>
+where
+    F: Future<Output = u64> + Send + 'static,
+{
+    let handles: Vec<_> = (0..n).map(|_| tokio::spawn(task())).collect();
+    Box::pin(async move {
+        let mut results = 0;
+        for handle in handles {
+            results += handle.await.expect("no work panics");
+        }
+        results
+    })
+}
+
 /// A system whose callers await their result.
 pub(crate) trait Awaited: Send + Sync {
     fn about(&self) -> About;

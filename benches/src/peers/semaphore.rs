@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use tokio::sync::Semaphore;
 
-use super::{About, AsyncBacklog, Awaited, BoxFuture};
+use super::{About, AsyncBacklog, Awaited, BoxFuture, spawned};
 use crate::caller::{Caller, Tally};
 use crate::work::{Empty, Work};
 
@@ -69,20 +69,12 @@ impl AsyncBacklog for SemaphoreSpawn {
     }
 
     fn hand_in(&self, n: u64) -> BoxFuture<u64> {
-        let mut handles = Vec::with_capacity(n as usize);
-        for _ in 0..n {
+        spawned(n, || {
             let (permits, resources) = (Arc::clone(&self.permits), Arc::clone(&self.resources));
-            handles.push(tokio::spawn(async move {
+            async move {
                 let _permit = permits.acquire().await.expect("it stays open");
                 on_a_free_one(&resources)
-            }));
-        }
-        Box::pin(async move {
-            let mut results = 0;
-            for handle in handles {
-                results += handle.await.expect("no work panics");
             }
-            results
         })
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
 use crate::board::Board;
-use crate::deed::{Callback, Deed, Options, Trace};
+use crate::deed::{Callback, Deed, Errand, Options, Trace};
 use crate::ledger::{Count, Ledger, Rule};
 use crate::meddle::Meddler;
 use crate::plan::{Ending, LOOK, Lived, Plan, settings};
@@ -224,15 +224,7 @@ struct Caller {
     nests: bool,
 }
 
-/// What a task needs that waits for another one of its manager.
-#[derive(Clone)]
-struct Errand {
-    manager: Manager,
-    ledger: Arc<Ledger>,
-    ticket: u64,
-}
-
-impl Errand {
+impl Errand<Manager> {
     /// Waits for a task by each way there is, which itself waits if `depth` says so.
     fn wait_for(self, depth: u32) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {

@@ -200,6 +200,14 @@ impl Drop for Trace {
     }
 }
 
+/// What a task needs that waits for another one of its manager.
+#[derive(Clone)]
+pub(crate) struct Errand<M> {
+    pub(crate) manager: M,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) ticket: u64,
+}
+
 /// A callback that has to be called.
 #[derive(Debug)]
 pub(crate) struct Callback {

@@ -16,7 +16,7 @@ use tasker::{
 
 use crate::board::Board;
 use crate::clock::nap;
-use crate::deed::{Callback, Deed, Options, Trace};
+use crate::deed::{Callback, Deed, Errand, Options, Trace};
 use crate::ledger::{Count, Ledger, Rule};
 use crate::meddle::Meddler;
 use crate::plan::{Ending, LOOK, Lived, Plan, settings};
@@ -452,15 +452,7 @@ impl Caller<'_> {
     }
 }
 
-/// What a task needs that waits for another one of its manager.
-#[derive(Clone)]
-struct Errand {
-    manager: Manager,
-    ledger: Arc<Ledger>,
-    ticket: u64,
-}
-
-impl Errand {
+impl Errand<Manager> {
     /// Waits for a task by each way there is, which itself waits if `depth` says so.
     fn wait_for(self, depth: u32) {
         let mut trace = Trace::new(&self.ledger, self.ticket, Deed::Nothing).once().silent();
