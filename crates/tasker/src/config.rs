@@ -283,8 +283,8 @@ impl<R, E> Config<R, E> {
     /// Whether another worker takes the place of one whose task is stuck, beyond `max_worker_count` if need be.
     /// When the stuck task returns after all, its outcome counts as ever, its resource is destroyed and its
     /// worker goes. A task that waits for another task of this manager is told of and keeps its place. Default: no,
-    /// because each stuck task then costs one more resource. Without [`stuck_after`](Self::stuck_after) it is an
-    /// error.
+    /// because each stuck task then costs one more resource. During a shutdown nobody is replaced. Without
+    /// [`stuck_after`](Self::stuck_after) it is an error.
     #[must_use]
     pub fn replace_stuck(mut self, replace: bool) -> Self {
         self.knobs.replace_stuck = replace;

@@ -120,7 +120,8 @@ impl<R: 'static, E: Send + 'static, K: Work<R, E>> Task<'_, R, E, K> {
     /// # Errors
     ///
     /// How the task ended, if not with `Ok`; [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`] if
-    /// it was not accepted.
+    /// it was not accepted. Inside a task of the same manager also [`TaskError::WouldDeadlock`], if every worker is
+    /// held up by such waiting and none can be added: the task is withdrawn.
     ///
     /// # Panics
     ///

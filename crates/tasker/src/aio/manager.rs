@@ -134,7 +134,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// # Errors
     ///
     /// How the task ended, if not with `Ok`; [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`] if it was
-    /// not accepted.
+    /// not accepted. Awaited inside a task of the same manager also [`TaskError::WouldDeadlock`], if every worker is
+    /// held up by such waiting and none can be added: the task is withdrawn.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Loom models: each explores every interleaving of one protocol and states its claim in line one.
+//! Loom models: each explores the interleavings of one protocol and states its claim in line one.
 
 mod blocked;
 mod completion;
