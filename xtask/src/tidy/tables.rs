@@ -59,7 +59,7 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("shutdown.rs", Decisions),
     ("metrics/window.rs", Decisions),
     ("completion.rs", Parts),
-    ("metrics/", Parts), // it knows of no other room, and the reporter feeds it
+    ("metrics/", Parts), // it knows of no other room; the reporter feeds it, and the queue its arrivals
     ("reporter.rs", Parts),
     ("handle.rs", Parts),
     ("detached.rs", Parts),
