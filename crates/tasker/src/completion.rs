@@ -16,27 +16,35 @@ pub(crate) struct Completion<T> {
 
 #[derive(Debug)]
 enum State<T> {
-    Empty(Option<Waker>),
+    Empty(Expected),
     Full(T),
     Taken,
 }
 
+/// Who waits. Most tasks that are submitted end before anybody does, and to notify nobody is a system call.
+#[derive(Debug, Default)]
+struct Expected {
+    by_threads: bool,
+    by: Option<Waker>,
+}
+
 impl<T> Completion<T> {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::Empty(None)), changed: Condvar::new() }
+        Self { state: Mutex::new(State::Empty(Expected::default())), changed: Condvar::new() }
     }
 
     /// Fills the cell and wakes who waits. Gives the value back if the cell was filled before.
     pub(crate) fn complete(&self, value: T) -> Result<(), T> {
         let mut state = self.state.lock();
-        if !matches!(*state, State::Empty(_)) {
-            return Err(value);
+        let State::Empty(expected) = &mut *state else { return Err(value) };
+        let Expected { by_threads, by } = std::mem::take(expected);
+        *state = State::Full(value);
+        if by_threads {
+            // Under the lock: whoever waits is inside `wait`. Who comes later sees the value.
+            self.changed.notify_all();
         }
-        let before = std::mem::replace(&mut *state, State::Full(value));
-        // Notified under the lock: whoever waits has either seen the value or is inside `wait`.
-        self.changed.notify_all();
         drop(state);
-        if let State::Empty(Some(waker)) = before {
+        if let Some(waker) = by {
             waker.wake(); // outside the lock: a waker is somebody else's code
         }
         Ok(())
@@ -53,6 +61,7 @@ impl<T> Completion<T> {
             if let Some(value) = take(&mut state) {
                 return value;
             }
+            expect(&mut state);
             state = self.changed.wait(state);
         }
     }
@@ -71,6 +80,7 @@ impl<T> Completion<T> {
             if left.is_zero() {
                 return None;
             }
+            expect(&mut state);
             state = self.changed.wait_timeout(state, left);
         }
     }
@@ -85,12 +95,19 @@ impl<T> Completion<T> {
             return Poll::Ready(value);
         }
         let old = match &mut *state {
-            State::Empty(known) => std::mem::replace(known, fresh.take()),
+            State::Empty(expected) => std::mem::replace(&mut expected.by, fresh.take()),
             State::Full(_) | State::Taken => None,
         };
         drop(state);
         discard(old); // outside the lock, as above
         Poll::Pending
+    }
+}
+
+/// A thread is going to wait.
+fn expect<T>(state: &mut State<T>) {
+    if let State::Empty(expected) = state {
+        expected.by_threads = true;
     }
 }
 

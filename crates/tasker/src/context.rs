@@ -66,6 +66,12 @@ impl TaskContext {
         }
     }
 
+    /// The attempt is over, and its token may be used again.
+    #[inline]
+    pub(crate) fn into_token(self) -> CancelToken {
+        self.token
+    }
+
     /// The task's number.
     #[must_use]
     pub fn id(&self) -> TaskId {

@@ -42,6 +42,11 @@ impl Reporter {
         if self.observers.is_empty() { 0 } else { self.sequence.fetch_add(1, Ordering::Relaxed) }
     }
 
+    /// Whether it tells nobody who takes time of their own.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.observers.is_empty() && matches!(self.metrics, Metrics::Own(_))
+    }
+
     /// Tells an event, if anybody listens.
     #[inline]
     pub(crate) fn emit<'a>(&self, event: impl FnOnce(u64) -> Event<'a>) {

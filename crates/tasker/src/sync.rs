@@ -26,6 +26,17 @@ pub(crate) use shuttle::thread_local;
 #[cfg(not(shuttle))]
 pub(crate) use std::thread_local;
 
+/// Hands out numbers. It orders nothing else, so that a model need not explore it.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers(std::sync::atomic::AtomicU64);
+
+impl Numbers {
+    /// The next one; the first is 1.
+    pub(crate) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// A mutex without poisoning: no user code ever runs under one, so a panic inside is our own bug and
 /// must not turn into a caller that waits for ever.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use crate::error::RejectReason;
 use crate::event::Event;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
-use crate::queue::job::Ticket;
+use crate::queue::job::{Ran, Ticket};
 use crate::queue::{Abandoned, Attempted, Borrowed, Denial, Effects, Loan, Mode};
 use crate::sync::Mutex;
 use crate::task::{Settings, TaskId};
@@ -69,6 +69,14 @@ pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
 ) -> Result<Admitted<R>, RejectReason> {
     let queued_at = ticket.map_or_else(|| core.clock.now(), |ticket| ticket.queued_at);
     let sequence = core.reporter.reserve_sequence();
+    if ticket.is_none()
+        && let Some(loan) = core.queue.pick(settings, queued_at)
+    {
+        let id = loan.id;
+        core.reporter.arrival(queued_at);
+        core.tell_queued(sequence, id, settings);
+        return Ok(Admitted { id, held: Held::Loan(loan), queued_at, ticket: None });
+    }
     // A task that waits for room in its own manager could wait for itself.
     let mode = match mode {
         Mode::Wait if is_working_for(core.identity()) => Mode::Inside,
@@ -248,13 +256,25 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
     /// Gives the resource back after an attempt; the task's end, unless it runs again.
     fn settle<T>(&mut self, attempt: Attempt<T, E>, again: bool) -> Option<Ending<T, E>> {
         let core = self.core;
-        let Held::Loan(loan) = std::mem::replace(&mut self.held, Held::Nothing) else {
+        let Held::Loan(mut loan) = std::mem::replace(&mut self.held, Held::Nothing) else {
             unreachable!("an attempt had its resource");
         };
         self.progress = Progress::Waiting;
         let (id, attempts) = (self.id, loan.attempt);
         let finished = core.clock.now();
         let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
+        if self.ticket.is_none() && matches!(attempt, Attempt::Ended(Ran::Well, Some(_))) {
+            loan = match core.queue.lay_back(loan) {
+                Ok(()) => {
+                    let Attempt::Ended(_, value) = attempt else {
+                        unreachable!("it was just seen")
+                    };
+                    self.tell_end(Outcome::Completed, Some(times));
+                    return Some((Ok(()), value));
+                }
+                Err(loan) => loan,
+            };
+        }
         let (case, ran, value) = match attempt {
             Attempt::Ended(ran, value) => {
                 let case = core.case(&ran, &self.settings, again, attempts);

@@ -25,6 +25,11 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> Result<K::Output, TaskError<E>> {
         let queued_at = self.clock.now();
         let sequence = self.reporter.reserve_sequence();
+        if let Some(loan) = self.queue.pick(settings, queued_at) {
+            let result = self.run_picked(&mut work, settings, loan, queued_at, sequence);
+            discard(work);
+            return result;
+        }
         let mode = if is_working_for(self.identity()) { Mode::Inside } else { Mode::Wait };
         let mut fx = Effects::new();
         let borrowed = self.queue.borrow(settings, mode, None, queued_at, sequence, &mut fx);
@@ -53,11 +58,48 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                 }
             }
         };
-        let result = self.run_on_loan(&mut work, settings, loan, queued_at, started);
+        let result = self.run_on_loan(&mut work, settings, loan, queued_at, started, None);
         discard(work);
         result
     }
 
+    /// Runs a task on a resource from the rack: if it ends well, as most do, the queue need not know of it.
+    fn run_picked<K: Work<R, E>>(
+        self: &Arc<Self>,
+        work: &mut K,
+        settings: &Settings,
+        mut loan: Loan<R>,
+        queued_at: Instant,
+        sequence: u64,
+    ) -> Result<K::Output, TaskError<E>> {
+        let id = loan.id;
+        let Lease { mut resource, token } = loan.lease;
+        self.reporter.arrival(queued_at);
+        self.tell_queued(sequence, id, settings);
+        let name = settings.name();
+        self.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: 1 });
+        let cx = TaskContext::new(id, 1, settings, queued_at, token, Seat::of(loan.seat));
+        let (ran, value) = attempt(self.identity(), work, &cx, &mut *resource);
+        loan.lease = Lease { resource, token: cx.into_token() };
+        let finished = self.clock.now();
+        if let Some(value) = value {
+            match self.queue.lay_back(loan) {
+                Ok(()) => {
+                    let times = TaskLifecycleTimestamps::new(queued_at, queued_at, finished);
+                    self.tell_end(id, name, Outcome::Completed, Some(times));
+                    return Ok(value);
+                }
+                Err(back) => {
+                    let ran = Some((Ran::Well, Some(value), finished));
+                    return self.run_on_loan(work, settings, back, queued_at, queued_at, ran);
+                }
+            }
+        }
+        let ran = Some((ran, value, finished));
+        self.run_on_loan(work, settings, loan, queued_at, queued_at, ran)
+    }
+
+    /// Goes on with a task that has a worker's resource, and may have used it already.
     fn run_on_loan<K: Work<R, E>>(
         self: &Arc<Self>,
         work: &mut K,
@@ -65,19 +107,18 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         mut loan: Loan<R>,
         queued_at: Instant,
         mut started: Instant,
+        mut ran: Option<(Ran<E>, Option<K::Output>, Instant)>,
     ) -> Result<K::Output, TaskError<E>> {
         let name = settings.name();
         loop {
             let (id, attempts) = (loan.id, loan.attempt);
-            let (ran, value) = self.attempt(
-                work,
-                settings,
-                Seat::of(loan.seat),
-                (id, attempts),
-                started,
-                &mut loan.lease,
-            );
-            let finished = self.clock.now();
+            let (ran, value, finished) = ran.take().unwrap_or_else(|| {
+                let seat = Seat::of(loan.seat);
+                let lease = &mut loan.lease;
+                let (ran, value) =
+                    self.attempt(work, settings, seat, (id, attempts), started, lease);
+                (ran, value, self.clock.now())
+            });
             let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
             let case = self.case(&ran, settings, work.may_run_again(), attempts);
             let delay = self.retry_delay(case);
@@ -182,7 +223,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                 self.reporter.arrival(queued_at);
                 self.tell_queued(sequence, loan.id, settings);
                 let mut once = SingleAttempt(&mut work);
-                self.run_on_loan(&mut once, settings, loan, queued_at, queued_at)
+                self.run_on_loan(&mut once, settings, loan, queued_at, queued_at, None)
             }
             Welcome::Claim { key, id } => {
                 self.reporter.arrival(queued_at);
@@ -190,7 +231,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
                 self.await_claim(key, id, settings, None).and_then(|loan| {
                     let started = self.clock.now();
                     let mut once = SingleAttempt(&mut work);
-                    self.run_on_loan(&mut once, settings, loan, queued_at, started)
+                    self.run_on_loan(&mut once, settings, loan, queued_at, started, None)
                 })
             }
             Welcome::Pooled { guest, pooled, check } => {

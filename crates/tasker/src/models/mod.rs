@@ -5,6 +5,7 @@ mod completion;
 mod lending;
 mod polling;
 mod queue;
+mod rack;
 mod scaling;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,22 +38,21 @@ fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
 
 /// The same with room for more workers and rules for the life of resources.
 fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Queue<u32, ()>> {
-    any_queue(seats, max, lends, life, false)
+    any_queue(rules(seats, max, lends, life))
 }
 
 /// The queue of an async manager.
 fn slot_queue(seats: usize) -> Arc<Queue<u32, ()>> {
-    any_queue(seats, seats, true, LifeRules::default(), true)
+    any_queue(Rules { slots: true, ..rules(seats, seats, true, LifeRules::default()) })
 }
 
-fn any_queue(
-    seats: usize,
-    max: usize,
-    lends: bool,
-    life: LifeRules,
-    slots: bool,
-) -> Arc<Queue<u32, ()>> {
-    let rules = Rules {
+/// A queue whose callers take resources without the lock; with `naps` also while others wait.
+fn rack_queue(seats: usize, naps: bool) -> Arc<Queue<u32, ()>> {
+    any_queue(Rules { racks: true, naps, ..rules(seats, seats, true, LifeRules::default()) })
+}
+
+fn rules(seats: usize, max: usize, lends: bool, life: LifeRules) -> Rules {
+    Rules {
         worker_count: seats,
         max_worker_count: max,
         burst_interval: Duration::ZERO,
@@ -63,14 +63,18 @@ fn any_queue(
         lends,
         shelves: lends,
         naps: false,
-        slots,
+        racks: false,
+        slots: false,
         stuck_after: None,
         replace_stuck: false,
         counts_arrivals: Some(now()),
         life,
-    };
+    }
+}
+
+fn any_queue(rules: Rules) -> Arc<Queue<u32, ()>> {
     let sequence = Arc::new(crate::sync::AtomicU64::new(0));
-    let queue = if lends {
+    let queue = if rules.lends {
         Queue::new(rules, Box::new(Shared::new()), sequence, now())
     } else {
         Queue::new(rules, Box::new(Bare), sequence, now())

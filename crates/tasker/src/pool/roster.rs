@@ -39,6 +39,8 @@ pub(crate) struct Roster {
     free: BTreeSet<usize>,
     /// Idle seats, the one used last at the back: it is taken first, so that the others grow cold.
     idle: VecDeque<(usize, Instant)>,
+    /// The same as a bit for each of the first 64 seats.
+    idle_bits: u64,
     /// Those without a resource: few as a rule, and asked for whenever a task comes meanwhile.
     unequipped: BTreeSet<usize>,
     /// Rises when somebody comes to be without a resource, or gets one.
@@ -55,6 +57,7 @@ impl Roster {
             seats,
             free: BTreeSet::new(),
             idle,
+            idle_bits: 0,
             unequipped,
             version: 0,
             counts: [0; CONDITIONS],
@@ -162,6 +165,12 @@ impl Roster {
         self.idle.len()
     }
 
+    /// Which of the first 64 seats are idle, a bit for each.
+    #[inline]
+    pub(crate) fn idle_bits(&self) -> u64 {
+        self.idle_bits
+    }
+
     /// Workers of any condition.
     pub(crate) fn live(&self) -> usize {
         self.live
@@ -209,6 +218,10 @@ impl Roster {
         self.counts[*is as usize] -= 1;
         self.counts[condition as usize] += 1;
         let before = std::mem::replace(is, condition);
+        if seat < 64 {
+            let idle = u64::from(condition == Condition::Idle);
+            self.idle_bits = self.idle_bits & !(1 << seat) | idle << seat;
+        }
         match (before.is_unequipped(), condition.is_unequipped()) {
             (true, false) => self.note_unequipped(seat, false),
             (false, true) => self.note_unequipped(seat, true),
@@ -254,6 +267,25 @@ mod tests {
         assert!(roster.rouse(1, Condition::Checking));
         assert!(!roster.rouse(1, Condition::Leaving), "it is not idle any more");
         assert_eq!((roster.idle(), roster.equipped()), (0, 2));
+    }
+
+    #[test]
+    fn a_bit_tells_of_each_idle_seat() {
+        let now = real_now();
+        let mut roster = Roster::new(65);
+        for _ in 0..65 {
+            let seat = roster.hire().unwrap();
+            assert_eq!(roster.idle_bits(), 0, "it makes its resource");
+            roster.set(seat, Condition::Busy);
+        }
+        for seat in [64, 2, 0, 63] {
+            roster.rest(seat, now);
+        }
+        assert_eq!(roster.idle_bits(), 1 << 63 | 0b101, "the 65th has none");
+        assert!(roster.rouse(0, Condition::Lent));
+        assert_eq!(roster.dismiss_coldest(), Some(64));
+        assert_eq!(roster.take_idle(Condition::Busy), Some(63));
+        assert_eq!(roster.idle_bits(), 0b100);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl<R, E> Queue<R, E> {
     /// Blocks until everything is over, for at most `limit`; whether it is.
     pub(crate) fn await_done(&self, limit: Option<Duration>) -> bool {
         let end = limit.and_then(|limit| real_now().checked_add(limit));
-        let mut state = self.lock();
+        let mut state = self.state.lock(); // the rack may stay open: `done` is set under the lock
         while state.done.is_none() {
             state = match end {
                 None => self.finished.wait(state),
@@ -106,7 +106,10 @@ impl<R, E> Queue<R, E> {
     /// The report as things stand.
     pub(crate) fn report(&self, now: Instant) -> ShutdownReport {
         let state = self.lock();
-        let tally = state.tally;
+        let mut tally = state.tally;
+        let unheard = state.rack.as_ref().map_or(0, |rack| rack.completed());
+        tally.accepted += unheard;
+        tally.completed += unheard;
         let until = state.done.unwrap_or(now);
         let report = ShutdownReport {
             accepted: tally.accepted,

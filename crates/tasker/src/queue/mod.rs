@@ -18,6 +18,7 @@ mod life;
 mod line;
 #[cfg(any(feature = "tokio", all(test, loom)))]
 mod poll;
+mod rack;
 mod scale;
 mod seat;
 mod stuck;
@@ -33,6 +34,7 @@ pub(crate) use due::Timetable;
 pub(crate) use guest::{Chore, Guest, Welcome};
 #[cfg(any(feature = "tokio", all(test, loom)))]
 pub(crate) use poll::Abandoned;
+use rack::Locked;
 pub(crate) use seat::{AfterFailure, Order};
 
 use crate::autoscale::{Allowance, Gauge, Reason};
@@ -44,9 +46,10 @@ use crate::overflow::Overflow;
 use crate::pool::roster::{Condition, Roster};
 use crate::resource::lending::Shelf;
 use crate::resource::life::{Life, LifeRules};
+use crate::resource::rack::{Places, Rack};
 use crate::retry::backoff::Backoff;
 use crate::shutdown::{Phase, Straggler, Tally};
-use crate::sync::{AtomicU64, Condvar, Guard, Mutex, Ordering, Waiter};
+use crate::sync::{AtomicU64, Condvar, Mutex, Numbers, Ordering, Waiter};
 use crate::task::{Name, Priority, TaskId};
 
 use delay::{Agenda, Appointment};
@@ -81,6 +84,8 @@ pub(crate) struct Rules {
     /// Workers are slots without threads, and callers are futures: nobody is overtaken, and an order to a
     /// slot that is at rest is an errand for somebody.
     pub(crate) slots: bool,
+    /// Idle resources lie on a rack, from which callers take them without the lock.
+    pub(crate) racks: bool,
     /// How long an attempt may take before it is told of.
     pub(crate) stuck_after: Option<Duration>,
     /// Another worker takes the place of one whose task is stuck.
@@ -100,6 +105,8 @@ impl Rules {
 /// Everything that changes together.
 pub(crate) struct Queue<R, E> {
     state: Mutex<State<R, E>>,
+    /// What can be done without the lock while nobody waits.
+    rack: Option<Arc<dyn Rack<R>>>,
     finished: Condvar,
     /// Cancelled when a shutdown is over, for those who await it.
     pub(crate) over: CancelToken,
@@ -109,7 +116,7 @@ pub(crate) struct State<R, E> {
     rules: Rules,
     phase: Phase,
     tally: Tally,
-    ids: u64,
+    ids: Arc<Numbers>,
     /// What has been accepted and waits.
     lanes: Lanes<Entry<Job<R, E>>, Entry<u32>>,
     /// How many in the lanes take a place of the capacity.
@@ -135,6 +142,11 @@ pub(crate) struct State<R, E> {
     seats: Vec<Seat<R, E>>,
     hired: usize,
     shelf: Box<dyn Shelf<R>>,
+    rack: Option<Arc<dyn Rack<R>>>,
+    /// The seats that have a place there.
+    racked: u64,
+    /// Seats whose resources were on the rack when it was opened, a bit for each; none while it is closed.
+    on_rack: u64,
     guests: Line<Running>,
     reserve_missing: usize,
     /// Places of the pool for which a resource is being made.
@@ -437,14 +449,18 @@ pub(crate) struct Count {
 impl<R, E> Queue<R, E> {
     pub(crate) fn new(
         rules: Rules,
-        shelf: Box<dyn Shelf<R>>,
+        mut shelf: Box<dyn Shelf<R>>,
         sequence: Arc<AtomicU64>,
         now: Instant,
     ) -> Self {
+        let ids = Arc::new(Numbers::default());
+        let places =
+            || Places::new(rules.max_worker_count, Arc::clone(&ids), rules.counts_arrivals, now);
+        let rack = rules.racks.then(|| shelf.set_up(places())).flatten();
         let state = State {
             phase: Phase::Running,
             tally: Tally::default(),
-            ids: 0,
+            ids,
             lanes: Lanes::new(),
             counted: 0,
             outside: Lanes::new(),
@@ -460,6 +476,9 @@ impl<R, E> Queue<R, E> {
             seats: Vec::new(),
             hired: 0,
             shelf,
+            racked: rack.as_ref().map_or(0, |rack| rack.seats()),
+            rack: rack.clone(),
+            on_rack: 0,
             guests: Line::new(),
             reserve_missing: rules.reserve_size,
             reserve_making: 0,
@@ -498,11 +517,16 @@ impl<R, E> Queue<R, E> {
             sequence,
             rules,
         };
-        Self { state: Mutex::new(state), finished: Condvar::new(), over: CancelToken::new() }
+        Self { state: Mutex::new(state), rack, finished: Condvar::new(), over: CancelToken::new() }
     }
 
-    fn lock(&self) -> Guard<'_, State<R, E>> {
-        self.state.lock()
+    /// The whole state: the rack is closed until the guard goes.
+    fn lock(&self) -> Locked<'_, R, E> {
+        let mut state = self.state.lock();
+        if state.on_rack != 0 {
+            state.close_rack();
+        }
+        Locked(state)
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -511,8 +535,11 @@ impl<R, E> Queue<R, E> {
 
     /// Adds the tasks that have come in.
     pub(crate) fn add_arrivals(&self, sum: &mut Arrivals) {
-        if let Some(arrived) = &self.lock().arrived {
+        if let Some(arrived) = &self.state.lock().arrived {
             sum.add(arrived);
+        }
+        if let Some(rack) = &self.rack {
+            rack.add_arrivals(sum);
         }
     }
 
@@ -556,9 +583,8 @@ impl<R, E> State<R, E> {
         }
     }
 
-    fn next_id(&mut self) -> TaskId {
-        self.ids += 1;
-        TaskId(self.ids)
+    fn next_id(&self) -> TaskId {
+        TaskId(self.ids.next())
     }
 
     /// Notes `what` for `at` and sees to it that the timekeeper knows.

@@ -87,26 +87,40 @@ impl<R, E> Queue<R, E> {
                 now = clock();
                 continue;
             }
-            if let Some(lease) = held.take_if(|_| state.rules.lends) {
-                state.shelf.put(seat, lease);
-            }
-            let mut order = state.freed(seat, now, &mut fx);
-            if state.rules.slots && order.is_none() {
-                // At rest for a moment it may have been given one, which nobody else would carry out: by
-                // `floor`, which let somebody in when the last claim had expired and found this one stale.
-                order = state.seats[seat].order.take();
-            }
-            if order.is_some() {
-                state.pick_up(seat, held);
-            } else if state.rules.slots {
-                let it = &mut state.seats[seat];
-                it.attended = false;
-                it.waiter = None;
-            }
+            let order = state.order_or_rest(seat, held, now, &mut fx);
             drop(guard);
             perform(fx);
             return order.map(|order| started(order, now));
         }
+    }
+
+    /// As [`settle_job`](Self::settle_job) and [`check_in`](Self::check_in) in one, for a task that ended well and whose
+    /// delivery runs no code of the user's: that the worker tells its caller only then delays nobody. `None` in
+    /// place of an order, or of rest, where `check_in` has to be called all the same.
+    #[expect(clippy::type_complexity, reason = "an order, or rest, or neither")]
+    pub(crate) fn settle_and_check_in(
+        &self,
+        seat: usize,
+        held: &mut Option<Lease<R>>,
+        job: Job<R, E>,
+        attempted: Attempted,
+        fx: &mut Effects<R, E>,
+    ) -> (Settlement<R, E>, Option<Option<(Order<R, E>, Instant)>>) {
+        let now = attempted.finished;
+        let mut state = self.lock();
+        let state = &mut *state;
+        let lease = held.as_mut().expect("its task used it");
+        let settlement = state.settle_job(seat, lease, job, attempted, fx);
+        let Verdict { condemned, suspect, .. } = &settlement.verdict;
+        if condemned.is_some() || *suspect {
+            return (settlement, None);
+        }
+        state.clear_the_way(now, fx);
+        if fx.runs_user_code() {
+            return (settlement, None);
+        }
+        let order = state.order_or_rest(seat, held, now, fx);
+        (settlement, Some(order.map(|order| started(order, now))))
     }
 
     /// A resting worker sleeps until it is given an order.
@@ -145,29 +159,7 @@ impl<R, E> Queue<R, E> {
         attempted: Attempted,
         fx: &mut Effects<R, E>,
     ) -> Settlement<R, E> {
-        let Attempted { case, delay, finished: now } = attempted;
-        let mut state = self.lock();
-        let state = &mut *state;
-        let verdict = state.settle(seat, lease, case, now);
-        if verdict.condemned.is_some() {
-            state.roster.set(seat, Condition::Recovering);
-            state.forget_age(seat);
-        }
-        job.ticket().set_place(super::job::Place::Nowhere);
-        let job = match verdict.task {
-            Settled::Ends(outcome) => {
-                state.tally.end(outcome.fate());
-                Some(job)
-            }
-            Settled::RunsAgain => {
-                state.queue_retry(Who::Job(job), delay, now, fx);
-                None
-            }
-        };
-        if state.phase != Phase::Running {
-            state.dismiss_if_drained(fx);
-        }
-        Settlement { verdict, job }
+        self.lock().settle_job(seat, lease, job, attempted, fx)
     }
 
     /// The worker has a resource now, which took so long to make; gives the token for what will run on it.
@@ -362,6 +354,64 @@ impl<R, E> State<R, E> {
             self.seats[seat] = fresh;
         }
         Some((seat, number))
+    }
+
+    fn settle_job(
+        &mut self,
+        seat: usize,
+        lease: &mut Lease<R>,
+        job: Job<R, E>,
+        attempted: Attempted,
+        fx: &mut Effects<R, E>,
+    ) -> Settlement<R, E> {
+        let Attempted { case, delay, finished: now } = attempted;
+        let verdict = self.settle(seat, lease, case, now);
+        if verdict.condemned.is_some() {
+            self.roster.set(seat, Condition::Recovering);
+            self.forget_age(seat);
+        }
+        job.ticket().set_place(super::job::Place::Nowhere);
+        let job = match verdict.task {
+            Settled::Ends(outcome) => {
+                self.tally.end(outcome.fate());
+                Some(job)
+            }
+            Settled::RunsAgain => {
+                self.queue_retry(Who::Job(job), delay, now, fx);
+                None
+            }
+        };
+        if self.phase != Phase::Running {
+            self.dismiss_if_drained(fx);
+        }
+        Settlement { verdict, job }
+    }
+
+    /// The next order of a worker that has nothing in hand but its resource, or rest.
+    fn order_or_rest(
+        &mut self,
+        seat: usize,
+        held: &mut Option<Lease<R>>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Option<Order<R, E>> {
+        if let Some(lease) = held.take_if(|_| self.rules.lends) {
+            self.shelf.put(seat, lease);
+        }
+        let mut order = self.freed(seat, now, fx);
+        if self.rules.slots && order.is_none() {
+            // At rest for a moment it may have been given one, which nobody else would carry out: by
+            // `floor`, which let somebody in when the last claim had expired and found this one stale.
+            order = self.seats[seat].order.take();
+        }
+        if order.is_some() {
+            self.pick_up(seat, held);
+        } else if self.rules.slots {
+            let it = &mut self.seats[seat];
+            it.attended = false;
+            it.waiter = None;
+        }
+        order
     }
 
     fn pick_up(&mut self, seat: usize, held: &mut Option<Lease<R>>) {

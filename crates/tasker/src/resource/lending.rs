@@ -1,9 +1,11 @@
 //! The shelf: where resources lie while nobody uses them, so that a blocking caller can borrow one.
 
 use std::collections::{VecDeque, vec_deque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::life::Life;
+use super::rack::{Places, Rack};
 use crate::cancel::CancelToken;
 use crate::event::DestroyReason;
 
@@ -35,6 +37,8 @@ pub(crate) struct Pooled<R> {
 /// It is a trait object because a manager must be `Send + Sync` for every `R`: only `new`, which asks
 /// for `R: Send`, makes a shelf that can hold anything.
 pub(crate) trait Shelf<R>: Send {
+    /// Has the resources of the first seats lie on a rack from now on.
+    fn set_up(&mut self, rack: Places<R>) -> Option<Arc<dyn Rack<R>>>;
     /// Lays an idle worker's resource down.
     fn put(&mut self, seat: usize, lease: Lease<R>);
     /// Takes it up again.
@@ -51,6 +55,8 @@ pub(crate) trait Shelf<R>: Send {
 
 /// The shelf of `new`.
 pub(crate) struct Shared<R> {
+    /// For the first seats, where there is one.
+    rack: Option<Arc<Places<R>>>,
     seats: Vec<Option<Lease<R>>>,
     reserve: VecDeque<Pooled<R>>,
     condemned: Vec<(Lease<R>, DestroyReason)>,
@@ -58,12 +64,21 @@ pub(crate) struct Shared<R> {
 
 impl<R> Shared<R> {
     pub(crate) fn new() -> Self {
-        Self { seats: Vec::new(), reserve: VecDeque::new(), condemned: Vec::new() }
+        Self { rack: None, seats: Vec::new(), reserve: VecDeque::new(), condemned: Vec::new() }
     }
 }
 
-impl<R: Send> Shelf<R> for Shared<R> {
+impl<R: Send + 'static> Shelf<R> for Shared<R> {
+    fn set_up(&mut self, rack: Places<R>) -> Option<Arc<dyn Rack<R>>> {
+        let rack = Arc::new(rack);
+        self.rack = Some(Arc::clone(&rack));
+        Some(rack)
+    }
+
     fn put(&mut self, seat: usize, lease: Lease<R>) {
+        if let Some(rack) = self.rack.as_ref().filter(|rack| rack.has(seat)) {
+            return rack.put(seat, lease);
+        }
         if self.seats.len() <= seat {
             self.seats.resize_with(seat + 1, || None);
         }
@@ -72,6 +87,9 @@ impl<R: Send> Shelf<R> for Shared<R> {
     }
 
     fn take(&mut self, seat: usize) -> Option<Lease<R>> {
+        if let Some(rack) = self.rack.as_ref().filter(|rack| rack.has(seat)) {
+            return rack.take(seat);
+        }
         self.seats.get_mut(seat)?.take()
     }
 
@@ -96,6 +114,10 @@ impl<R: Send> Shelf<R> for Shared<R> {
 pub(crate) struct Bare;
 
 impl<R> Shelf<R> for Bare {
+    fn set_up(&mut self, _: Places<R>) -> Option<Arc<dyn Rack<R>>> {
+        None
+    }
+
     fn put(&mut self, _: usize, _: Lease<R>) {
         unreachable!("a local manager's worker keeps its resource in its own hands");
     }

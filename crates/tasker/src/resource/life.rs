@@ -15,6 +15,13 @@ pub(crate) struct LifeRules {
     pub(crate) validate_after: Option<Duration>,
 }
 
+impl LifeRules {
+    /// Whether a resource is kept for as long as its worker, however old it is and whatever it did.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.max_lifetime.is_none() && self.max_uses.is_none() && self.validate_after.is_none()
+    }
+}
+
 /// The part of its lifetime after which a replacement is prepared: drawn evenly between these, so that
 /// resources made together do not expire together. What is left is time to make the replacement.
 const EARLIEST: f64 = 0.85;

@@ -2,6 +2,7 @@
 
 pub(crate) mod lending;
 pub(crate) mod life;
+pub(crate) mod rack;
 pub(crate) mod reserve;
 pub(crate) mod slot;
 

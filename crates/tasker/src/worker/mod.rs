@@ -17,7 +17,7 @@ use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::sync::Waiter;
 use attempt::{discard, discard_for};
-use settle::{Case, Verdict};
+use settle::{Case, Verdict, Went};
 
 /// A worker on its own thread.
 pub(crate) struct Worker<R, E> {
@@ -156,13 +156,19 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         // A delivery that runs code of the user's takes time that is not the next task's.
         let brief = job.task().is_brief() && engine.reporter.observers.is_empty();
         let mut fx = Effects::new();
-        let settlement = engine.queue.settle_job(
-            self.seat,
-            lease,
-            job,
-            Attempted { case, delay, finished },
-            &mut fx,
-        );
+        let attempted = Attempted { case, delay, finished };
+        let queue = &engine.queue;
+        let settlement = if brief && case.went == Went::Well && engine.reporter.is_brief() {
+            let (settlement, next) =
+                queue.settle_and_check_in(self.seat, &mut self.held, job, attempted, &mut fx);
+            if let Some(order) = next {
+                self.rests = order.is_none();
+                self.order = order;
+            }
+            settlement
+        } else {
+            queue.settle_job(self.seat, lease, job, attempted, &mut fx)
+        };
         engine.perform(fx);
         match settlement.job {
             Some(job) => {
