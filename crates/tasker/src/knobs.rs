@@ -198,7 +198,7 @@ impl<E> Knobs<E> {
             shelves: how.shelves,
             naps: clock.naps(),
             slots: how.slots,
-            racks: how.lends && stuck_after.is_none() && life.keeps_all(),
+            racks: how.lends && stuck_after.is_none() && min_idle == 0 && life.keeps_all(),
             stuck_after,
             replace_stuck,
             counts_arrivals: collector.is_none().then_some(start),

@@ -13,7 +13,7 @@ use loom::{sync as imp, thread as threads};
 use shuttle::{sync as imp, thread as threads};
 
 #[cfg(not(shuttle))]
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 use std::task::Waker;
 
 #[cfg(not(loom))]
@@ -31,9 +31,13 @@ pub(crate) use std::thread_local;
 pub(crate) struct Numbers(std::sync::atomic::AtomicU64);
 
 impl Numbers {
+    pub(crate) const fn new() -> Self {
+        Self(std::sync::atomic::AtomicU64::new(0))
+    }
+
     /// The next one; the first is 1.
     pub(crate) fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
     }
 }
 
@@ -55,6 +59,16 @@ impl<T> Mutex<T> {
     #[cfg(not(shuttle))]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock, unless somebody has it now.
+    #[cfg(not(shuttle))]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -132,6 +146,11 @@ pub(crate) fn park() {
     threads::park();
 }
 
+/// Lets another thread run first, if one can.
+pub(crate) fn yield_now() {
+    threads::yield_now();
+}
+
 /// Sleeps until the thread is unparked or `limit` has passed.
 pub(crate) fn park_timeout(limit: std::time::Duration) {
     #[cfg(not(any(loom, shuttle)))]
@@ -142,6 +161,6 @@ pub(crate) fn park_timeout(limit: std::time::Duration) {
     #[cfg(loom)]
     {
         let _ = limit;
-        threads::yield_now();
+        yield_now();
     }
 }

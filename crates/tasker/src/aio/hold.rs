@@ -70,7 +70,7 @@ pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
     let queued_at = ticket.map_or_else(|| core.clock.now(), |ticket| ticket.queued_at);
     let sequence = core.reporter.reserve_sequence();
     if ticket.is_none()
-        && let Some(loan) = core.queue.pick(settings, queued_at)
+        && let Some(loan) = core.queue.pick(settings, settings.priority.level(), queued_at)
     {
         let id = loan.id;
         core.reporter.arrival(queued_at);
@@ -264,7 +264,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let finished = core.clock.now();
         let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
         if self.ticket.is_none() && matches!(attempt, Attempt::Ended(Ran::Well, Some(_))) {
-            loan = match core.queue.lay_back(loan) {
+            loan = match core.queue.lay_back(loan, finished) {
                 Ok(()) => {
                     let Attempt::Ended(_, value) = attempt else {
                         unreachable!("it was just seen")

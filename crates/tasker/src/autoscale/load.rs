@@ -187,6 +187,19 @@ impl Gauge {
         }
     }
 
+    /// When the bucket that is being filled is over.
+    pub(crate) fn turns_at(&self) -> Instant {
+        self.turns
+    }
+
+    /// What tasks did in the bucket that is being filled.
+    pub(crate) fn add(&mut self, arrivals: u32, attempts: u32, busy: Duration) {
+        let bucket = &mut self.ring[self.at];
+        bucket.arrivals = bucket.arrivals.saturating_add(arrivals);
+        bucket.attempts = bucket.attempts.saturating_add(attempts);
+        bucket.busy += busy.as_secs_f64();
+    }
+
     /// A task has come, or comes again.
     #[inline]
     pub(crate) fn arrived(&mut self, now: Instant) {
@@ -248,7 +261,7 @@ impl Gauge {
 
     /// Begins as many buckets as time has passed.
     #[inline]
-    fn turn(&mut self, now: Instant) {
+    pub(crate) fn turn(&mut self, now: Instant) {
         if now >= self.turns {
             self.turn_over(now);
         }

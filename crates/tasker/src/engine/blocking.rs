@@ -9,6 +9,7 @@ use crate::event::{DestroyReason, Event, Owner};
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
 use crate::queue::job::Ran;
+use crate::queue::lanes::URGENT;
 use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Mode, Welcome};
 use crate::resource::lending::{Lease, Pooled};
 use crate::resource::slot::Failure;
@@ -25,7 +26,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> Result<K::Output, TaskError<E>> {
         let queued_at = self.clock.now();
         let sequence = self.reporter.reserve_sequence();
-        if let Some(loan) = self.queue.pick(settings, queued_at) {
+        if let Some(loan) = self.queue.pick(settings, settings.priority.level(), queued_at) {
             let result = self.run_picked(&mut work, settings, loan, queued_at, sequence);
             discard(work);
             return result;
@@ -83,7 +84,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         loan.lease = Lease { resource, token: cx.into_token() };
         let finished = self.clock.now();
         if let Some(value) = value {
-            match self.queue.lay_back(loan) {
+            match self.queue.lay_back(loan, finished) {
                 Ok(()) => {
                     let times = TaskLifecycleTimestamps::new(queued_at, queued_at, finished);
                     self.tell_end(id, name, Outcome::Completed, Some(times));
@@ -200,6 +201,17 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
     ) -> Result<K::Output, TaskError<E>> {
         let queued_at = self.clock.now();
         let sequence = self.reporter.reserve_sequence();
+        // Where there is no pool an idle worker's resource is the first to be asked for.
+        let picked = (self.rules.reserve_size == 0)
+            .then(|| self.queue.pick(settings, URGENT, queued_at))
+            .flatten();
+        if let Some(loan) = picked {
+            let mut work = work;
+            let result =
+                self.run_picked(&mut SingleAttempt(&mut work), settings, loan, queued_at, sequence);
+            discard(work);
+            return result;
+        }
         let welcome = |may_make| {
             let mut fx = Effects::new();
             let welcome = self.queue.welcome(settings, may_make, queued_at, &mut fx);

@@ -13,7 +13,7 @@ use crate::worker::settle::{Case, Gone, Went};
 
 /// Brings a resource back as the engine does: without the lock, or with it where that is refused.
 fn bring_back(queue: &Queue<u32, ()>, loan: Loan<u32>) {
-    let Err(loan) = queue.lay_back(loan) else { return };
+    let Err(loan) = queue.lay_back(loan, now()) else { return };
     let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
     let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
     let mut fx = Effects::new();
@@ -24,7 +24,7 @@ fn bring_back(queue: &Queue<u32, ()>, loan: Loan<u32>) {
 
 /// A blocking call as the engine makes it; whether its task ran.
 fn run(queue: &Queue<u32, ()>) -> bool {
-    let Some(mut loan) = queue.pick(&Settings::here(0), now()) else {
+    let Some(mut loan) = queue.pick(&Settings::here(0), 1, now()) else {
         return call(queue, Went::Well);
     };
     *loan.lease.resource += 1;
@@ -96,7 +96,7 @@ fn whoever_looks_sees_what_was_taken_without_the_lock() {
         let taker = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                let mut loan = queue.pick(&Settings::here(0), now())?;
+                let mut loan = queue.pick(&Settings::here(0), 1, now())?;
                 *loan.lease.resource += 1;
                 let count = queue.count();
                 assert_eq!((count.running, count.idle), (1, 0), "it is out");
@@ -143,7 +143,7 @@ fn a_kill_reaches_what_was_taken_without_the_lock() {
         let taker = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                let Some(loan) = queue.pick(&Settings::here(0), now()) else { return 0 };
+                let Some(loan) = queue.pick(&Settings::here(0), 1, now()) else { return 0 };
                 let token = loan.lease.token.clone();
                 token.wait();
                 drop(token);
@@ -154,7 +154,7 @@ fn a_kill_reaches_what_was_taken_without_the_lock() {
         let mut fx = Effects::new();
         queue.begin_kill(now(), &mut fx).unwrap();
         perform(fx);
-        assert!(queue.pick(&Settings::here(0), now()).is_none());
+        assert!(queue.pick(&Settings::here(0), 1, now()).is_none());
         let ran = taker.join().unwrap();
         let report = queue.report(now());
         assert_eq!(report.accepted, ran);
@@ -176,7 +176,7 @@ fn a_job_is_not_overtaken_without_the_lock() {
         let submitted = queue.submit(task.job(), Mode::Wait, now(), 0, &mut fx);
         perform(fx);
         assert!(matches!(submitted, Submitted::Accepted));
-        assert!(queue.pick(&Settings::here(0), now()).is_none(), "the job is before it");
+        assert!(queue.pick(&Settings::here(0), 1, now()).is_none(), "the job is before it");
         // The caller may wait for the worker, which the test has to play.
         let (order, held) = loop {
             if let Some(found) = queue.order_for_model(seat) {

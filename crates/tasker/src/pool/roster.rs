@@ -120,6 +120,14 @@ impl Roster {
         self.idle.iter().map(|(_, since)| *since)
     }
 
+    /// Idle seats whose resources were used and came back in between, and when. The coldest stays first.
+    pub(crate) fn used_meanwhile(&mut self, until: impl Fn(usize) -> Option<Instant>) {
+        for (seat, since) in &mut self.idle {
+            *since = until(*seat).map_or(*since, |until| until.max(*since));
+        }
+        self.idle.make_contiguous().sort_by_key(|(_, since)| *since);
+    }
+
     /// What the worker of a seat is doing.
     #[inline]
     pub(crate) fn condition(&self, seat: usize) -> Option<Condition> {
@@ -267,6 +275,22 @@ mod tests {
         assert!(roster.rouse(1, Condition::Checking));
         assert!(!roster.rouse(1, Condition::Leaving), "it is not idle any more");
         assert_eq!((roster.idle(), roster.equipped()), (0, 2));
+    }
+
+    #[test]
+    fn who_was_used_meanwhile_is_not_the_coldest() {
+        let start = real_now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut roster = Roster::new(3);
+        for n in 0..3 {
+            let seat = roster.hire().unwrap();
+            roster.rest(seat, at(n));
+        }
+        roster.used_meanwhile(|seat| (seat == 0).then(|| at(9)));
+        assert_eq!(roster.idle_since().collect::<Vec<_>>(), [at(1), at(2), at(9)]);
+        roster.used_meanwhile(|_| Some(at(2)));
+        assert_eq!(roster.idle_since().collect::<Vec<_>>(), [at(2), at(2), at(9)], "never back");
+        assert_eq!(roster.dismiss_coldest(), Some(1));
     }
 
     #[test]

@@ -340,14 +340,16 @@ impl<R, E> State<R, E> {
         now: Instant,
     ) -> Verdict {
         self.unblock_seat(seat);
+        if self.may_scale
+            && case.went.has_begun()
+            && let Some(started) = self.seats[seat].running.started
+        {
+            self.gauge(now).attempted(now.saturating_duration_since(started), now);
+        }
         let seat = &mut self.seats[seat];
         let running = &mut seat.running;
         if !case.went.has_begun() {
             seat.life.unused();
-        } else if self.may_scale
-            && let Some(started) = running.started
-        {
-            self.gauge.attempted(now.saturating_duration_since(started), now);
         }
         debug_assert!(running.active, "what is settled was running");
         running.active = false;

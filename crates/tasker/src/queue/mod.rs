@@ -147,6 +147,8 @@ pub(crate) struct State<R, E> {
     racked: u64,
     /// Seats whose resources were on the rack when it was opened, a bit for each; none while it is closed.
     on_rack: u64,
+    /// When tasks last ended there, by seat, as far as it has been asked.
+    rested: Vec<Option<Instant>>,
     guests: Line<Running>,
     reserve_missing: usize,
     /// Places of the pool for which a resource is being made.
@@ -476,6 +478,7 @@ impl<R, E> Queue<R, E> {
             seats: Vec::new(),
             hired: 0,
             shelf,
+            rested: vec![None; if rack.is_some() { rules.max_worker_count } else { 0 }],
             racked: rack.as_ref().map_or(0, |rack| rack.seats()),
             rack: rack.clone(),
             on_rack: 0,
@@ -517,6 +520,7 @@ impl<R, E> Queue<R, E> {
             sequence,
             rules,
         };
+        state.note_on_rack();
         Self { state: Mutex::new(state), rack, finished: Condvar::new(), over: CancelToken::new() }
     }
 

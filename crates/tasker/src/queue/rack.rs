@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::claim::Loan;
 use super::{OVERTAKING, Queue, State};
+use crate::autoscale::Gauge;
 use crate::pool::roster::Condition;
-use crate::resource::rack::{Picked, Queued, Taken};
+use crate::resource::rack::{Picked, Queued, Taken, Unsaid};
 use crate::shutdown::Phase;
 use crate::sync::Guard;
 use crate::task::Settings;
@@ -40,18 +41,18 @@ impl<R, E> Drop for Locked<'_, R, E> {
 impl<R, E> Queue<R, E> {
     /// A resource from the rack for a task that is to run on the calling thread, or in its future.
     #[inline]
-    pub(crate) fn pick(&self, settings: &Settings, now: Instant) -> Option<Loan<R>> {
+    pub(crate) fn pick(&self, settings: &Settings, level: usize, now: Instant) -> Option<Loan<R>> {
         let rack = self.rack.as_ref()?;
         if settings.timeout.is_some() {
             return None; // somebody has to be told when it is over
         }
-        let Picked { seat, lease, id } = rack.pick(settings, settings.priority.level(), now)?;
+        let Picked { seat, lease, id } = rack.pick(settings, level, now)?;
         Some(Loan { seat, lease, id, attempt: 1 })
     }
 
     /// Lays a resource on the rack whose task has ended well. Given back where the queue has to know.
     #[inline]
-    pub(crate) fn lay_back(&self, loan: Loan<R>) -> Result<(), Loan<R>> {
+    pub(crate) fn lay_back(&self, loan: Loan<R>, now: Instant) -> Result<(), Loan<R>> {
         let Some(rack) = &self.rack else { return Err(loan) };
         // A token that was cancelled, or that somebody keeps, is not used again. It has two holders here, the lease
         // and the seat; others clone it under the lock, and then the rack refuses.
@@ -60,7 +61,7 @@ impl<R, E> Queue<R, E> {
             return Err(loan);
         }
         let Loan { seat, lease, id, attempt } = loan;
-        rack.bring_back(seat, lease).map_err(|lease| Loan { seat, lease, id, attempt })
+        rack.bring_back(seat, lease, now).map_err(|lease| Loan { seat, lease, id, attempt })
     }
 }
 
@@ -68,11 +69,12 @@ impl<R, E> State<R, E> {
     /// Nobody takes anything without the lock any more, and what was taken is known.
     pub(super) fn close_rack(&mut self) {
         let Self { rack: Some(rack), on_rack, roster, seats, tally, .. } = self else { return };
-        let mut gone = rack.close(std::mem::take(on_rack));
-        while gone != 0 {
-            let seat = gone.trailing_zeros() as usize;
-            gone &= gone - 1;
-            let Taken { id, name, location, started } = rack.see(seat);
+        rack.close();
+        let mut open = std::mem::take(on_rack);
+        while open != 0 {
+            let seat = open.trailing_zeros() as usize;
+            open &= open - 1;
+            let Some(Taken { id, name, location, started }) = rack.see(seat) else { continue };
             tally.accepted += 1; // as an arrival its taker has counted it
             let idle = roster.rouse(seat, Condition::Lent);
             debug_assert!(idle, "what was on the rack was idle");
@@ -82,9 +84,37 @@ impl<R, E> State<R, E> {
         }
     }
 
+    /// The windows of the policy, as of `now`: what happened on the rack is in them as soon as a bucket is over.
+    pub(super) fn gauge(&mut self, now: Instant) -> &mut Gauge {
+        if now >= self.gauge.turns_at() {
+            self.hear_rack();
+            self.gauge.turn(now);
+            self.note_on_rack();
+        }
+        &mut self.gauge
+    }
+
+    /// Adds what happened on the rack to the bucket that is being filled, which is when it happened.
+    pub(super) fn hear_rack(&mut self) {
+        let Some(rack) = self.rack.as_ref().filter(|_| self.may_scale) else { return };
+        for seat in 0..self.racked.count_ones() as usize {
+            let (Unsaid { arrivals, attempts, busy }, ended) = rack.hear(seat);
+            self.gauge.add(arrivals, attempts, busy);
+            self.rested[seat] = ended;
+        }
+        self.roster.used_meanwhile(|seat| self.rested.get(seat).copied().flatten());
+    }
+
+    /// Has the rack note what happens, or not, as long as the bucket that is being filled.
+    pub(super) fn note_on_rack(&self) {
+        if let Some(rack) = &self.rack {
+            rack.note_until(self.may_scale.then(|| self.gauge.turns_at()));
+        }
+    }
+
     /// Lets callers take what is idle without the lock, where no more has to happen than that they run.
     fn open_rack(&mut self) {
-        if self.phase != Phase::Running || self.paused || self.may_scale {
+        if self.phase != Phase::Running || self.paused {
             return;
         }
         let queued = match self.lanes.first_claim() {

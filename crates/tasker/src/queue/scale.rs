@@ -102,6 +102,8 @@ impl<R, E> Queue<R, E> {
         state.rules.max_worker_count = max_worker_count;
         state.roster.set_max(state.cap());
         state.may_scale = state.rules.may_scale();
+        state.gauge(now);
+        state.note_on_rack();
         let reason = Reason::Resized { worker_count, max_worker_count };
         let missing = worker_count.saturating_sub(state.headcount().staying());
         if missing > 0 {
@@ -265,6 +267,8 @@ impl<R, E> State<R, E> {
     }
 
     fn load(&mut self, now: Instant) -> Load {
+        self.gauge(now);
+        self.hear_rack();
         let count = self.headcount();
         let creation_time = self.gauge.creation_time();
         let creating = self
@@ -439,7 +443,7 @@ impl<R, E> State<R, E> {
     #[inline]
     pub(crate) fn note_arrival(&mut self, now: Instant) {
         if self.may_scale {
-            self.gauge.arrived(now);
+            self.gauge(now).arrived(now);
         }
     }
 

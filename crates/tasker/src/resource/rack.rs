@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::lending::Lease;
 use crate::metrics::Arrivals;
-use crate::sync::{AtomicU64, Guard, Mutex, Numbers, Ordering};
+use crate::sync::{AtomicU64, Guard, Mutex, Numbers, Ordering, thread_local};
 use crate::task::{Name, Settings, TaskId};
 
-/// Seats that can be on the rack; those beyond lend under the lock only.
-const PLACES: usize = 60;
+/// Seats that can be on the rack; those beyond lend under the lock only. Whoever closes it looks at each that is idle, and
+/// no more than a few callers run at the same time, unless their tasks take so long that a lock does not matter.
+const PLACES: usize = 16;
 
 /// The bits of the word: one for each seat whose resource may be taken, then who waits, then whether the
 /// rack is open. A closed rack is all zeros.
@@ -41,6 +42,15 @@ pub(crate) struct Taken {
     pub(crate) started: Instant,
 }
 
+/// What tasks did without the queue's lock that its scaling has to know.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Unsaid {
+    pub(crate) arrivals: u32,
+    pub(crate) attempts: u32,
+    /// How long the attempts took together.
+    pub(crate) busy: Duration,
+}
+
 /// A resource in its taker's hands, by seat.
 pub(crate) struct Picked<R> {
     pub(crate) seat: usize,
@@ -55,17 +65,29 @@ pub(crate) trait Rack<R>: Send + Sync {
     /// Takes a resource, if the rack is open and a caller of this lane may have one.
     fn pick(&self, settings: &Settings, level: usize, now: Instant) -> Option<Picked<R>>;
     /// Brings it back, its task having ended well. Refused where the queue has to know.
-    fn bring_back(&self, seat: usize, lease: Lease<R>) -> Result<(), Lease<R>>;
+    fn bring_back(&self, seat: usize, lease: Lease<R>, now: Instant) -> Result<(), Lease<R>>;
+    /// What a seat's tasks did since this was asked last, and when the last of them ended.
+    fn hear(&self, seat: usize) -> (Unsaid, Option<Instant>);
+    /// From here on what tasks do is noted until `end`, after which they go to the queue; `None` if nothing need be.
+    fn note_until(&self, end: Option<Instant>);
     /// Lets callers take the resources of `seats`, a bit for each. Only under the queue's lock.
     fn open(&self, seats: u64, queued: Option<Queued>);
-    /// From here on nobody takes or brings anything back; which of `seats` are gone.
-    fn close(&self, seats: u64) -> u64;
-    /// Who has the resource of a seat that is gone: its taker will bring it back to the queue.
-    fn see(&self, seat: usize) -> Taken;
+    /// From here on nobody takes what lies there; then each seat that was open has to be [seen](Self::see).
+    fn close(&self);
+    /// Who has the resource of a seat, if it is gone: its taker will bring it back to the queue.
+    fn see(&self, seat: usize) -> Option<Taken>;
     /// How many tasks have come and gone that the queue was not told of.
     fn completed(&self) -> u64;
     /// Adds the tasks that came without the queue's lock.
     fn add_arrivals(&self, sum: &mut Arrivals);
+}
+
+/// Gives threads numbers, which order nothing.
+static THREADS: Numbers = Numbers::new();
+
+thread_local! {
+    /// Where this thread looks first.
+    static OWN_PLACE: usize = THREADS.next() as usize;
 }
 
 /// A place for the resource of each of the first seats.
@@ -94,6 +116,10 @@ struct Cell<R> {
     started: Option<Instant>,
     /// Tasks that ended well, without the queue.
     completed: u64,
+    /// When the last of them ended, and until when what they do is noted.
+    ended: Option<Instant>,
+    noted_until: Option<Instant>,
+    unsaid: Unsaid,
     /// Made for the first task that comes without the lock.
     arrivals: Option<Box<Arrivals>>,
 }
@@ -114,6 +140,9 @@ impl<R> Places<R> {
             location: None,
             started: None,
             completed: 0,
+            ended: None,
+            noted_until: None,
+            unsaid: Unsaid::default(),
             arrivals: None,
         };
         let cells = (0..places.min(PLACES)).map(|_| Padded(Mutex::new(cell()))).collect();
@@ -163,56 +192,70 @@ impl<R: Send> Rack<R> for Places<R> {
     }
 
     fn pick(&self, settings: &Settings, level: usize, now: Instant) -> Option<Picked<R>> {
-        let mut word = self.word.load(Ordering::Acquire);
-        loop {
-            if word & SEATS == 0 || !self.admits(word, level, now) {
+        let mut left = self.word.load(Ordering::Relaxed) & SEATS; // a guess, which saves looks
+        let own = OWN_PLACE.try_with(|own| *own).unwrap_or(0) % self.cells.len().max(1);
+        while left != 0 {
+            // The thread's own place first, if it is there: threads that meet there would wait for each other's
+            // cache lines.
+            let later = left >> own << own;
+            let seat = if later == 0 { left } else { later }.trailing_zeros() as usize;
+            left &= !(1 << seat);
+            let Some(mut cell) = self.cells[seat].0.try_lock() else { continue };
+            // In the cell's lock: whoever closes the rack locks it after that, so that either the taker finds it
+            // closed, or whoever closes it finds the resource gone and its taker's name.
+            let word = self.word.load(Ordering::Acquire);
+            if word & 1 << seat == 0
+                || !self.admits(word, level, now)
+                || cell.noted_until.is_some_and(|end| now >= end)
+            {
                 return None;
             }
-            let seat = word.trailing_zeros() as usize;
-            let mut cell = self.cell(seat);
-            // In the cell's lock, so that whoever closes the rack finds either the bit or the taker's name.
-            let rest = word & !(1 << seat);
-            let order = (Ordering::AcqRel, Ordering::Acquire);
-            match self.word.compare_exchange(word, rest, order.0, order.1) {
-                Err(newer) => word = newer,
-                Ok(_) => {
-                    let lease = cell.lease.take().expect("a resource on the rack lies in its cell");
-                    let id = TaskId(self.ids.next());
-                    cell.id = id;
-                    cell.name.clone_from(&settings.name);
-                    cell.location = Some(settings.location);
-                    cell.started = Some(now);
-                    if let Some(start) = self.counts_arrivals {
-                        let arrivals =
-                            cell.arrivals.get_or_insert_with(|| Box::new(Arrivals::new(start)));
-                        arrivals.record(now);
-                    }
-                    return Some(Picked { seat, lease, id });
-                }
+            let Some(lease) = cell.lease.take() else { continue };
+            let id = TaskId(self.ids.next());
+            cell.id = id;
+            cell.name.clone_from(&settings.name);
+            cell.location = Some(settings.location);
+            cell.started = Some(now);
+            if cell.noted_until.is_some() {
+                cell.unsaid.arrivals += 1;
             }
+            if let Some(start) = self.counts_arrivals {
+                let arrivals = cell.arrivals.get_or_insert_with(|| Box::new(Arrivals::new(start)));
+                arrivals.record(now);
+            }
+            return Some(Picked { seat, lease, id });
         }
+        None
     }
 
-    fn bring_back(&self, seat: usize, lease: Lease<R>) -> Result<(), Lease<R>> {
+    fn bring_back(&self, seat: usize, lease: Lease<R>, now: Instant) -> Result<(), Lease<R>> {
         let Some(Padded(cell)) = self.cells.get(seat) else { return Err(lease) };
         let mut cell = cell.lock();
-        if cell.seen {
+        // What nobody has seen was taken since the rack was opened, and whoever is closing it has yet to come here.
+        if cell.seen || cell.noted_until.is_some_and(|end| now >= end) {
             return Err(lease);
         }
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word & OPEN != 0 {
-            let more = word | 1 << seat;
-            let order = (Ordering::AcqRel, Ordering::Relaxed);
-            match self.word.compare_exchange_weak(word, more, order.0, order.1) {
-                Err(newer) => word = newer,
-                Ok(_) => {
-                    cell.lease = Some(lease);
-                    cell.completed += 1;
-                    return Ok(());
-                }
-            }
+        cell.lease = Some(lease);
+        cell.completed += 1;
+        if cell.noted_until.is_some()
+            && let Some(started) = cell.started
+        {
+            cell.ended = Some(now);
+            cell.unsaid.attempts += 1;
+            cell.unsaid.busy += now.saturating_duration_since(started);
         }
-        Err(lease)
+        Ok(())
+    }
+
+    fn hear(&self, seat: usize) -> (Unsaid, Option<Instant>) {
+        let mut cell = self.cell(seat);
+        (std::mem::take(&mut cell.unsaid), cell.ended)
+    }
+
+    fn note_until(&self, end: Option<Instant>) {
+        for seat in 0..self.cells.len() {
+            self.cell(seat).noted_until = end;
+        }
     }
 
     fn open(&self, seats: u64, queued: Option<Queued>) {
@@ -225,20 +268,23 @@ impl<R: Send> Rack<R> for Places<R> {
         self.word.store(word, Ordering::Release);
     }
 
-    fn close(&self, seats: u64) -> u64 {
-        seats & !self.word.swap(0, Ordering::AcqRel)
+    fn close(&self) {
+        self.word.store(0, Ordering::Release);
     }
 
-    fn see(&self, seat: usize) -> Taken {
+    fn see(&self, seat: usize) -> Option<Taken> {
         let mut cell = self.cell(seat);
-        debug_assert!(cell.lease.is_none() && !cell.seen, "what is gone is seen once");
+        if cell.lease.is_some() {
+            return None;
+        }
+        debug_assert!(!cell.seen, "what is gone is seen once");
         cell.seen = true;
-        Taken {
+        Some(Taken {
             id: cell.id,
             name: cell.name.take(),
             location: cell.location.expect("its taker wrote it"),
             started: cell.started.expect("its taker wrote it"),
-        }
+        })
     }
 
     fn completed(&self) -> u64 {

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
-use std::sync::{OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use shuttle::rand::{Rng, thread_rng};
@@ -53,6 +53,15 @@ pub(crate) struct Guard<'a, T> {
 impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         Guard { held: self.0.lock().unwrap_or_else(PoisonError::into_inner), mutex: self }
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let held = match self.0.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Guard { held, mutex: self })
     }
 }
 
