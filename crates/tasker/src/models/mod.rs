@@ -5,7 +5,10 @@ mod completion;
 mod lending;
 mod polling;
 mod queue;
+mod room;
 mod scaling;
+mod time;
+mod token;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,12 +40,17 @@ fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
 
 /// The same with room for more workers and rules for the life of resources.
 fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Queue<u32, ()>> {
-    any_queue(seats, max, lends, life, false)
+    any_queue(seats, max, lends, life, false, usize::MAX)
+}
+
+/// A queue in which one task may wait, and whoever comes then waits for room.
+fn queue_of_one(seats: usize) -> Arc<Queue<u32, ()>> {
+    any_queue(seats, seats, false, LifeRules::default(), false, 1)
 }
 
 /// The queue of an async manager.
 fn slot_queue(seats: usize) -> Arc<Queue<u32, ()>> {
-    any_queue(seats, seats, true, LifeRules::default(), true)
+    any_queue(seats, seats, true, LifeRules::default(), true, usize::MAX)
 }
 
 fn any_queue(
@@ -51,6 +59,7 @@ fn any_queue(
     lends: bool,
     life: LifeRules,
     slots: bool,
+    capacity: usize,
 ) -> Arc<Queue<u32, ()>> {
     let rules = Rules {
         worker_count: seats,
@@ -58,7 +67,7 @@ fn any_queue(
         burst_interval: Duration::ZERO,
         retry_backoff: Backoff::NONE,
         reserve_size: 0,
-        capacity: usize::MAX,
+        capacity,
         overflow: Overflow::Wait,
         lends,
         shelves: lends,
@@ -104,8 +113,16 @@ struct Counted {
 
 impl Counted {
     fn new() -> Arc<Self> {
+        Self::of(Settings::here(0))
+    }
+
+    fn that_starts_within(limit: Duration) -> Arc<Self> {
+        Self::of(Settings { start_within: Some(limit), ..Settings::here(0) })
+    }
+
+    fn of(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            ticket: Ticket::new(Settings::here(0), false, now()),
+            ticket: Ticket::new(settings, false, now()),
             ran: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
         })
