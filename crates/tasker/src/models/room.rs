@@ -81,7 +81,7 @@ fn a_shutdown_turns_away_who_waits_for_room() {
     }
 }
 
-// Promise 17: whoever waits for room is let go when its task is withdrawn, be it by that or by a worker at the same time.
+// Promise 17: whoever waits for room goes on when its task is cancelled, or gets the room of another that is.
 #[test]
 fn a_submitter_whose_task_is_withdrawn_does_not_wait_on() {
     loom::model(|| {
