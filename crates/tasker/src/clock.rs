@@ -96,18 +96,55 @@ struct Hand {
 #[cfg(feature = "testing")]
 impl ManualClock {
     /// A clock that shows the present moment and stays there.
+    ///
+    /// ```
+    /// use tasker::testing::{Kit, ManualClock};
+    /// use tasker::TaskManager;
+    ///
+    /// let clock = ManualClock::new();
+    /// let manager = TaskManager::new(Kit::new().config().clock(clock.clone()))?; // one clock, held twice
+    /// # manager.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Hand { now: real_now(), sleepers: Vec::new() })))
     }
 
     /// What the clock shows.
+    ///
+    /// ```
+    /// let clock = tasker::testing::ManualClock::new();
+    /// let before = clock.now();
+    /// std::thread::yield_now();
+    /// assert_eq!(clock.now(), before); // however long that took
+    /// ```
     #[must_use]
     pub fn now(&self) -> Instant {
         self.lock().now
     }
 
-    /// Moves the clock on by `step` and wakes whoever waits for it.
+    /// Moves the clock on by `step` and wakes whoever waits for it. What is due is done on the manager's own
+    /// thread, perhaps after this has returned: wait for what comes of it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::testing::{Gate, Kit, ManualClock};
+    /// use tasker::{TaskError, TaskManager};
+    ///
+    /// let clock = ManualClock::new();
+    /// let manager = TaskManager::new(Kit::new().config().worker_count(1).clock(clock.clone()))?;
+    /// let (gate, minute) = (Gate::new(), Duration::from_secs(60));
+    /// let inside = gate.clone();
+    /// let busy = manager.task_once(move |_, _| Ok(inside.wait())).submit();
+    /// gate.await_arrivals(1);
+    /// let late = manager.task(|_, _| Ok(())).start_within(minute).submit();
+    /// clock.advance(minute); // takes no time
+    /// assert!(matches!(late.wait(), Err(TaskError::Expired)));
+    /// gate.open();
+    /// busy.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance(&self, step: Duration) {
         let mut hand = self.lock();
         hand.now += step;

@@ -274,6 +274,26 @@ impl<R, E> Config<R, E> {
     /// [`explain`](crate::TaskManager::explain) that say which task it is and where in the code it was made.
     /// Nothing happens to the task: for that there is [`timeout`](crate::Task::timeout). Default: none, because
     /// only you know how long is too long.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use tasker::{CancelToken, Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).stuck_after(Duration::from_millis(10));
+    /// let manager = TaskManager::new(config)?;
+    /// let token = CancelToken::new();
+    /// let hangs = token.clone();
+    /// let task = manager.task(move |_, _| Ok(hangs.wait())).name("hangs").submit();
+    /// let end = Instant::now() + Duration::from_secs(20);
+    /// while manager.explain().stuck.is_empty() {
+    ///     assert!(Instant::now() < end);
+    ///     std::thread::yield_now();
+    /// }
+    /// assert_eq!(manager.explain().stuck[0].name.as_deref(), Some("hangs"));
+    /// token.cancel();
+    /// task.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn stuck_after(mut self, limit: Duration) -> Self {
         self.knobs.stuck_after = Some(limit);
@@ -285,6 +305,22 @@ impl<R, E> Config<R, E> {
     /// worker goes. A task that waits for another task of this manager is told of and keeps its place. Default: no,
     /// because each stuck task then costs one more resource. During a shutdown nobody is replaced. Without
     /// [`stuck_after`](Self::stuck_after) it is an error.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{CancelToken, Config, TaskManager};
+    ///
+    /// let config = Config::<(), String>::new(|| Ok(())).worker_count(1).max_worker_count(1);
+    /// let config = config.stuck_after(Duration::from_millis(10)).replace_stuck(true);
+    /// let manager = TaskManager::new(config)?;
+    /// let token = CancelToken::new();
+    /// let hangs = token.clone();
+    /// let stuck = manager.task(move |_, _| Ok(hangs.wait())).submit();
+    /// manager.task(|_, _| Ok(())).submit().wait()?; // although the only worker still hangs
+    /// token.cancel();
+    /// stuck.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn replace_stuck(mut self, replace: bool) -> Self {
         self.knobs.replace_stuck = replace;

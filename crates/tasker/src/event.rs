@@ -68,7 +68,8 @@ pub enum Event<'a> {
         times: Option<TaskLifecycleTimestamps>,
     },
     /// An attempt has been running for longer than [`stuck_after`](crate::Config::stuck_after). Told once for each
-    /// attempt.
+    /// attempt. The time counts from when the task was given a resource: where its thread, or whoever polls its
+    /// future, is late, this may come before [`TaskStarted`](Self::TaskStarted), or without it.
     #[non_exhaustive]
     TaskStuck {
         /// Its place in the order of events.

@@ -211,6 +211,27 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// [`explain`](crate::AsyncTaskManager::explain) that say which task it is and where in the code it was
     /// made. Nothing happens to the task: for that there is [`timeout`](crate::AsyncTask::timeout). Default:
     /// none, because only you know how long is too long.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{AsyncConfig, AsyncTaskManager, CancelToken};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AsyncConfig::<(), String>::new(|| async { Ok(()) }).stuck_after(Duration::from_millis(10));
+    /// let manager = AsyncTaskManager::new(config).await?;
+    /// let token = CancelToken::new();
+    /// let hangs = token.clone();
+    /// let task = manager.task(async move |_, _| Ok(hangs.cancelled().await)).name("hangs").submit();
+    /// while manager.explain().stuck.is_empty() {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// assert_eq!(manager.explain().stuck[0].name.as_deref(), Some("hangs"));
+    /// token.cancel();
+    /// task.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn stuck_after(mut self, limit: Duration) -> Self {
         self.knobs.stuck_after = Some(limit);
@@ -222,6 +243,25 @@ impl<R: Send + 'static, E: Send + 'static> AsyncConfig<R, E> {
     /// worker goes. A task that waits for another task of this manager is told of and keeps its place. Default: no,
     /// because each stuck task then costs one more resource. During a shutdown nobody is replaced. Without
     /// [`stuck_after`](Self::stuck_after) it is an error.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::{AsyncConfig, AsyncTaskManager, CancelToken};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AsyncConfig::<(), String>::new(|| async { Ok(()) }).worker_count(1).max_worker_count(1);
+    /// let config = config.stuck_after(Duration::from_millis(10)).replace_stuck(true);
+    /// let manager = AsyncTaskManager::new(config).await?;
+    /// let token = CancelToken::new();
+    /// let hangs = token.clone();
+    /// let stuck = manager.task(async move |_, _| Ok(hangs.cancelled().await)).submit();
+    /// manager.queue_task(async |_, _| Ok(())).await?; // although the only slot is still in use
+    /// token.cancel();
+    /// stuck.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn replace_stuck(mut self, replace: bool) -> Self {
         self.knobs.replace_stuck = replace;

@@ -6,7 +6,10 @@ mod lending;
 mod polling;
 mod queue;
 mod rack;
+mod room;
 mod scaling;
+mod time;
+mod token;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -39,6 +42,11 @@ fn queue(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
 /// The same with room for more workers and rules for the life of resources.
 fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Queue<u32, ()>> {
     any_queue(rules(seats, max, lends, life))
+}
+
+/// A queue in which one task may wait, and whoever comes then waits for room.
+fn queue_of_one(seats: usize) -> Arc<Queue<u32, ()>> {
+    any_queue(Rules { capacity: 1, ..rules(seats, seats, false, LifeRules::default()) })
 }
 
 /// The queue of an async manager.
@@ -108,8 +116,16 @@ struct Counted {
 
 impl Counted {
     fn new() -> Arc<Self> {
+        Self::of(Settings::here(0))
+    }
+
+    fn that_starts_within(limit: Duration) -> Arc<Self> {
+        Self::of(Settings { start_within: Some(limit), ..Settings::here(0) })
+    }
+
+    fn of(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            ticket: Ticket::new(Settings::here(0), false, now()),
+            ticket: Ticket::new(settings, false, now()),
             ran: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
         })

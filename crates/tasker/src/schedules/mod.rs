@@ -11,6 +11,7 @@ mod ends;
 mod nested;
 mod programs;
 mod sizes;
+mod stuck;
 mod tasks;
 
 use std::panic::resume_unwind;
@@ -83,8 +84,8 @@ impl World {
         Arc::default()
     }
 
-    /// The settings that the tests have in common. Bursts follow at once, and the logger is silent, so that
-    /// nothing of the system's gets between two steps.
+    /// The settings that the tests have in common. The logger is silent, so that nothing of the system's gets
+    /// between two steps.
     fn config(self: &Arc<Self>, workers: usize, most: usize) -> Config<Res, Fault> {
         let world = Arc::clone(self);
         Config::new(move || world.make())
@@ -97,7 +98,7 @@ impl World {
             .check_health(|fault| *fault != Fault::Sick)
             .worker_count(workers)
             .max_worker_count(most)
-            .burst_interval(Duration::ZERO)
+            .burst_interval(Duration::from_millis(1)) // of a time that passes where somebody waits for it
             .resource_pool_size(0)
             .max_retries(1)
             .logger(NoopLogger)

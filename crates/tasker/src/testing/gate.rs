@@ -161,6 +161,30 @@ impl Gate {
 
     /// Blocks until so many have come to the gate since it was made. [`Gate`] has an example.
     ///
+    /// It blocks its thread. Where that is the one that has to run the tasks, as in a current-thread runtime (the
+    /// default of `#[tokio::test]`), they never come, and it panics in the end. There let them run while it is too
+    /// early; on a multi-thread runtime it holds up one of the threads meanwhile:
+    ///
+    /// ```
+    /// # #[cfg(feature = "tokio")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tasker::testing::{Gate, Kit};
+    /// # let manager = tasker::AsyncTaskManager::new(Kit::new().async_config()).await?;
+    /// # let gate = Gate::new();
+    /// # let inside = gate.clone();
+    /// # let busy = manager.task(async move |_, _| Ok(inside.pass().await)).submit();
+    /// while gate.arrivals() < 1 {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// # gate.open();
+    /// # busy.await?;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "tokio"))]
+    /// # fn main() {}
+    /// ```
+    ///
     /// # Panics
     ///
     /// If they do not come within [`LIMIT`]; the message says how many did.

@@ -471,6 +471,10 @@ impl Kit {
 
     /// Blocks until the counts satisfy `holds`. [`take_down`](Self::take_down) has an example.
     ///
+    /// It blocks its thread. Where that is the one that has to run the hooks, as in a current-thread runtime, ask for
+    /// the [`counts`](Self::counts) between `tokio::task::yield_now().await` instead, as
+    /// [`Gate::await_arrivals`](super::Gate::await_arrivals) shows for its own.
+    ///
     /// # Panics
     ///
     /// If it does not come to that within [`LIMIT`]; the message has the counts.

@@ -83,6 +83,10 @@ impl Recorder {
     ///
     /// `wanted` is asked once for every event, in the order of their coming. [`Recorder`] has an example.
     ///
+    /// It blocks its thread. Where that is the one on which the events happen, as in a current-thread runtime,
+    /// [`count`](Self::count) them between `tokio::task::yield_now().await` instead, as
+    /// [`Gate::await_arrivals`](super::Gate::await_arrivals) shows for its own.
+    ///
     /// # Panics
     ///
     /// If it does not come to that within [`LIMIT`]; the message has everything that was seen instead.

@@ -84,15 +84,23 @@ fn every_door_knows_who_came_in() {
         fn here() -> &'static Location<'static> {
             Location::caller()
         }
-        #[rustfmt::skip]
-        let doors: [Door; 7] = [
+        #[rustfmt::skip] // a door and its line are one
+        let doors: [Door; 15] = [
+            |manager, gate| { let _ = manager.task(waits_at(gate)).run(); here() },
+            |manager, gate| { drop(manager.task_once(waits_at(gate)).submit()); here() },
             |manager, gate| { let _ = manager.queue_task(waits_at(gate)); here() },
             |manager, gate| { let _ = manager.queue_task_once(waits_at(gate)); here() },
             |manager, gate| { let _ = manager.queue_task_with_priority(waits_at(gate)); here() },
+            |manager, gate| { let _ = manager.queue_task_with_priority_once(waits_at(gate)); here() },
             |manager, gate| { let _ = manager.run_task(waits_at(gate)); here() },
             |manager, gate| { drop(manager.queue_task_async(waits_at(gate))); here() },
+            |manager, gate| { drop(manager.queue_task_once_async(waits_at(gate))); here() },
+            |manager, gate| { drop(manager.queue_task_with_priority_async(waits_at(gate))); here() },
+            |manager, gate| { drop(manager.queue_task_with_priority_once_async(waits_at(gate))); here() },
             |manager, gate| { manager.queue_task_with_callback(waits_at(gate), |_| {}); here() },
-            |manager, gate| { drop(manager.task_once(waits_at(gate)).submit()); here() },
+            |manager, gate| { manager.queue_task_once_with_callback(waits_at(gate), |_| {}); here() },
+            |manager, gate| { manager.queue_task_with_priority_with_callback(waits_at(gate), |_| {}); here() },
+            |manager, gate| { manager.queue_task_with_priority_once_with_callback(waits_at(gate), |_| {}); here() },
         ];
         for door in doors {
             let (kit, clock, seen, gate) =

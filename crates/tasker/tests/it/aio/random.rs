@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::stage::{Kind, Manager, build, config, forever, pend_once};
 use crate::properties::ledger::{Handle, Ledger, Outcome};
 use crate::properties::program::{
-    Door, Ending, Finale, Inside, MOMENT, On, Program, Step, Task, options, task,
+    Door, Ending, Finale, Inside, MOMENT, On, Program, Step, Task, options,
 };
 use crate::support::{Fault, Kit, Recorder, Res};
 
@@ -98,6 +98,9 @@ async fn build_for(program: &Program, kit: &Kit, seen: &Recorder) -> Manager {
             })
         });
     }
+    if let Some(replaced) = program.stuck {
+        config = config.stuck_after(MOMENT).replace_stuck(replaced);
+    }
     build(config).await
 }
 
@@ -153,33 +156,66 @@ macro_rules! work {
     }};
 }
 
-async fn submit_inside(inside: Inside, manager: &Manager, ledger: &Ledger, parent: Task) {
-    let child = task(Door::Submit, Ending::Well).lane(parent.lane);
-    let number = ledger.enter(child, None);
-    let (ledger_of_child, alive) = (ledger.clone(), ledger.sign_of_life());
-    let work = async move |_: &TaskContext, _: &mut Res| {
-        let _ = &alive;
-        ledger_of_child.begins(number);
-        ledger_of_child.returns(number, Ok(()))
-    };
+/// Boxed, since a task inside may have another one inside.
+fn submit_inside<'a>(
+    inside: Inside,
+    manager: &'a Manager,
+    ledger: &'a Ledger,
+    parent: Task,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    let child = parent.child(inside);
+    let number = ledger.enter_inside(child, inside);
+    let work = work!(manager, ledger, number, child);
     let builder = options!(manager.task(work), number, child);
-    match inside {
-        Inside::Submits => {
+    Box::pin(async move {
+        if inside == Inside::Submits {
             let ledger = ledger.clone();
-            builder.on_complete(move |outcome| ledger.deliver(number, &outcome));
+            return builder.on_complete(move |outcome| ledger.deliver(number, &outcome));
         }
-        Inside::Waits => {
-            let mut wait = Wait { number, handle: Some(builder.submit()), ledger };
-            let handle = wait.handle.as_mut().expect("it was put there");
-            if let Ok(outcome) = timeout(MOMENT, handle).await {
+        ledger.waits_inside();
+        let outcome = match inside {
+            Inside::Submits | Inside::Waits | Inside::Joins(_) => {
+                let mut wait = Wait { number, handle: Some(builder.submit()), ledger };
+                let handle = wait.handle.as_mut().expect("it was put there");
+                let outcome = match inside {
+                    Inside::Waits => timeout(MOMENT, handle).await.ok(),
+                    _ => Some(handle.await),
+                };
+                let Some(outcome) = outcome else { return }; // its handle is polled elsewhere from now on
                 wait.handle = None;
-                ledger.deliver(number, &outcome);
+                outcome
             }
+            Inside::Runs(_) | Inside::RunsNow => {
+                let mut call = Call { number, answered: false, ledger };
+                let outcome = match inside {
+                    Inside::RunsNow => builder.run_now().await,
+                    _ => builder.await,
+                };
+                call.answered = true;
+                outcome
+            }
+        };
+        ledger.deliver(number, &outcome);
+        ledger.goes_on();
+    })
+}
+
+/// A task that is run inside another, whose future may be dropped: it goes with it.
+struct Call<'l> {
+    number: usize,
+    answered: bool,
+    ledger: &'l Ledger,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.ledger.let_go(self.number);
         }
     }
 }
 
-/// A bounded wait inside a task, whose future may be dropped: others wait then.
+/// A wait inside a task, whose future may be dropped: others wait then.
 struct Wait<'l> {
     number: usize,
     handle: Option<Handle>,
@@ -262,7 +298,7 @@ impl Caller {
     }
 
     async fn send(&mut self, manager: &Manager, task: Task) {
-        let number = self.ledger.enter(task, Some(self.number));
+        let number = self.ledger.enter(task, self.number);
         let ledger = self.ledger.clone();
         let work = work!(manager, ledger, number, task);
         let handle: Handle = match task.door {

@@ -1,11 +1,13 @@
 //! `stuck_after` and `replace_stuck` for async managers.
 
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 use std::time::Duration;
 
 use tasker::{DestroyReason, TaskContext};
 use tokio::time::sleep;
 
-use super::stage::{Handle, Manager, Valve, build, config, end, paused, settle};
+use super::stage::{Handle, Manager, Outcome, Valve, build, config, end, paused, settle};
 use crate::support::{Kit, Recorder, Res, What, gone};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -67,6 +69,57 @@ fn an_async_task_that_runs_for_too_long_is_told_of_once() {
         urgent.await.unwrap().unwrap();
         assert!(manager.explain().stuck.is_empty());
         end(&manager, &kit).await;
+    });
+}
+
+type Running<'m> = Pin<Box<dyn Future<Output = Outcome> + 'm>>;
+
+const DOORS: usize = 9;
+
+/// A task by one of the doors that capture a line, and that line.
+#[rustfmt::skip] // a door and its line are one
+fn by_door(door: usize, manager: &Manager, valve: Valve) -> (Running<'_>, u32) {
+    let task = async move |_: &TaskContext, _: &mut Res| {
+        valve.pass().await;
+        Ok(())
+    };
+    match door {
+        0 => (Box::pin(manager.task(task).into_future()), line!()),
+        1 => (Box::pin(manager.task(task).submit()), line!()),
+        2 => (Box::pin(manager.task_once(task).into_future()), line!()),
+        3 => (Box::pin(manager.task_once(task).run_now()), line!()),
+        4 => (Box::pin(manager.queue_task(task)), line!()),
+        5 => (Box::pin(manager.queue_task_once(task)), line!()),
+        6 => (Box::pin(manager.queue_task_with_priority(task)), line!()),
+        7 => (Box::pin(manager.queue_task_with_priority_once(task)), line!()),
+        8 => (Box::pin(manager.run_task(task)), line!()),
+        _ => unreachable!("there are {DOORS} doors"),
+    }
+}
+
+// The line is that of whoever made the task, though its future is polled elsewhere.
+#[test]
+fn every_async_door_knows_who_came_in() {
+    paused(async || {
+        for door in 0..DOORS {
+            let (kit, seen, valve) = (Kit::new(), Recorder::new(), Valve::new());
+            let config = config(&kit, 1).stuck_after(MINUTE).observer(seen.clone());
+            let manager = build(config).await;
+            let (running, line) = by_door(door, &manager, valve.clone());
+            let watch = async {
+                valve.await_arrivals(1).await;
+                sleep(2 * MINUTE).await;
+                valve.open();
+            };
+            let (outcome, ()) = tokio::join!(running, watch);
+            outcome.unwrap();
+            let lines = seen.events().into_iter().filter_map(|event| match event.what {
+                What::TaskStuck { location, .. } => Some((location.file(), location.line())),
+                _ => None,
+            });
+            assert_eq!(lines.collect::<Vec<_>>(), [(file!(), line)], "door {door}");
+            end(&manager, &kit).await;
+        }
     });
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tasker::{Outcome as Ended, RejectReason, ShutdownReport, TaskError, TaskHandle};
 
-use super::program::{Door, Ending, Inside, Program, Task};
+use super::program::{Door, Ending, Inside, MOMENT, On, Program, Task};
 use crate::support::{Fault, Kit, Recorder, What, assert_complete};
 
 pub(crate) type Outcome = Result<(), TaskError<Fault>>;
@@ -21,30 +21,66 @@ struct State {
     begun: Vec<usize>,
     /// Handles that tasks have left to others.
     left: Vec<(usize, Handle)>,
+    /// How many tasks are waiting for tasks in their midst, and how many were at most. Who was interrupted in it
+    /// counts for ever: what it waited with may have outlived it.
+    waiting: usize,
+    most_waiting: usize,
     /// Held by every closure that is still there.
     alive: Arc<()>,
 }
 
 struct Entry {
     task: Task,
-    /// Who handed it over; nobody, if another task did.
-    caller: Option<usize>,
+    from: From,
     runs: u32,
     /// Attempts that returned `Ok`.
     good_runs: u32,
     delivered: Vec<Ended>,
+    /// How many at most had been waiting inside tasks when it was told that it would wait for ever.
+    waiting_when_told: Option<usize>,
     /// Nobody waits for it any more.
     let_go: bool,
 }
 
+/// Who handed a task over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    Caller(usize),
+    /// Another task, which waits for it like that.
+    Task(Inside),
+}
+
 impl Ledger {
-    /// Notes a task that is about to be handed over, and gives its number.
-    pub(crate) fn enter(&self, task: Task, caller: Option<usize>) -> usize {
+    /// Notes a task that a caller is about to hand over, and gives its number.
+    pub(crate) fn enter(&self, task: Task, caller: usize) -> usize {
+        self.note(task, From::Caller(caller))
+    }
+
+    /// Notes a task that another one is about to hand over.
+    pub(crate) fn enter_inside(&self, task: Task, inside: Inside) -> usize {
+        self.note(task, From::Task(inside))
+    }
+
+    fn note(&self, task: Task, from: From) -> usize {
         let mut state = self.lock();
-        let delivered = Vec::new();
+        let (delivered, waiting_when_told) = (Vec::new(), None);
         let let_go = task.door == Door::Detach;
-        state.entries.push(Entry { task, caller, runs: 0, good_runs: 0, delivered, let_go });
+        let (runs, good_runs) = (0, 0);
+        let entry = Entry { task, from, runs, good_runs, delivered, waiting_when_told, let_go };
+        state.entries.push(entry);
         state.entries.len() - 1
+    }
+
+    /// A task is about to wait for one that it has inside.
+    pub(crate) fn waits_inside(&self) {
+        let mut state = self.lock();
+        state.waiting += 1;
+        state.most_waiting = state.most_waiting.max(state.waiting);
+    }
+
+    /// It has been answered.
+    pub(crate) fn goes_on(&self) {
+        self.lock().waiting -= 1;
     }
 
     /// For the closure of a task to hold.
@@ -84,7 +120,13 @@ impl Ledger {
             }
             Err(other) => panic!("nothing in a program ends as {other:?}"),
         };
-        self.lock().entries[number].delivered.push(ended);
+        let mut state = self.lock();
+        let most_waiting = state.most_waiting;
+        let entry = &mut state.entries[number];
+        entry.delivered.push(ended);
+        if ended == Ended::WouldDeadlock {
+            entry.waiting_when_told = Some(most_waiting);
+        }
     }
 
     pub(crate) fn deliver_refusal(&self, number: usize, reason: RejectReason) {
@@ -140,11 +182,14 @@ impl Ledger {
         for (number, entry) in state.entries.iter().enumerate() {
             entry.check(program, number, &events.of_tasks[number]);
         }
-        check_order(&state, program.cap());
+        // Promise 2: with `replace_stuck` there may be one more for each that was stuck.
+        let replaced = if program.stuck == Some(true) { events.stuck() } else { 0 };
+        let cap = program.cap() + replaced;
+        check_order(&state, cap);
         // Promise 3.
         kit.assert_all_destroyed_once();
         // Promise 2: workers' resources, pooled ones, and one for each `run_now` under way.
-        let most = (program.cap() + program.beside_workers()) as u64;
+        let most = (cap + program.beside_workers()) as u64;
         assert!(kit.peak() <= most, "{} resources at a time, and not {most}", kit.peak());
     }
 }
@@ -154,6 +199,7 @@ impl Ledger {
 struct Story {
     queued: u32,
     started: u32,
+    stuck: u32,
     finished: Vec<Ended>,
 }
 
@@ -168,6 +214,14 @@ impl Events {
             match event.what {
                 What::TaskQueued { name, .. } => of_tasks[number(name)].queued += 1,
                 What::TaskStarted { name, .. } => of_tasks[number(name)].started += 1,
+                What::TaskStuck { name, running_for, .. } => {
+                    let story = &mut of_tasks[number(name)];
+                    story.stuck += 1;
+                    // Before it has begun, if whoever runs it is late.
+                    let fits = story.stuck <= story.started + 1 && story.finished.is_empty();
+                    assert!(fits, "each attempt is told of once, while it runs: {story:?}");
+                    assert!(running_for >= MOMENT, "{running_for:?} is not long");
+                }
                 What::TaskFinished { name, outcome, .. } => {
                     of_tasks[number(name)].finished.push(outcome);
                 }
@@ -175,6 +229,11 @@ impl Events {
             }
         }
         Self { of_tasks }
+    }
+
+    /// How many attempts were told of as stuck.
+    fn stuck(&self) -> usize {
+        self.of_tasks.iter().map(|story| story.stuck as usize).sum()
     }
 
     /// Accepted, completed, cancelled, dropped.
@@ -202,8 +261,17 @@ impl Entry {
         assert!(story.queued <= 1 && story.finished.len() as u32 == story.queued, "{}", tale());
         let told = if self.let_go { 0..=1 } else { 1..=1 };
         assert!(told.contains(&self.delivered.len()), "{}", tale());
+        // Each attempt once; the last one may have had its resource and ended before it began.
+        let unseen = [Ended::Killed, Ended::Expired, Ended::Cancelled].map(Some);
+        let attempts = story.started + u32::from(unseen.contains(&story.finished.first().copied()));
+        let most = if program.stuck.is_some() { attempts } else { 0 };
+        assert!(story.stuck <= most, "{}", tale());
+        if self.delivered.contains(&Ended::WouldDeadlock) {
+            self.check_refusal(program, &tale);
+        }
         // A handle that would have waited for ever leaves its task alone.
-        let delivered = self.delivered.first().filter(|ended| **ended != Ended::WouldDeadlock);
+        let stays = |ended: &&Ended| **ended == Ended::WouldDeadlock && self.is_behind_a_handle();
+        let delivered = self.delivered.first().filter(|ended| !stays(ended));
         let accepted = story.finished.first();
         if let (Some(delivered), Some(finished)) = (delivered, accepted) {
             assert_eq!(delivered, finished, "{}", tale());
@@ -222,7 +290,8 @@ impl Entry {
         // Promise 17: what returns `Ok` delivers it. A future may be dropped in the very moment.
         assert_eq!(u32::from(*ended == Ended::Completed), self.good_runs, "{}", tale());
         let is_sick = matches!(task.ending, Ending::Sick | Ending::SickOnce);
-        let asked = task.cancel || task.door == Door::Dropped;
+        let dropped = matches!(self.from, From::Task(_)) && self.let_go;
+        let asked = task.cancel || task.door == Door::Dropped || dropped;
         let possible = match ended {
             Ended::Completed => !matches!(
                 task.ending,
@@ -252,10 +321,36 @@ impl Entry {
             Ended::QueueFull => runs == 0 && program.capacity.is_some(),
             // 10.
             Ended::CreateFailed => program.failing_creates > 0,
-            Ended::WouldDeadlock => task.inside == Some(Inside::Waits),
+            // 16: what waits in its lane is withdrawn.
+            Ended::WouldDeadlock => !self.is_behind_a_handle() && (runs == 0 || is_sick),
             _ => false,
         };
         assert!(possible, "{}", tale());
+    }
+
+    /// Whether whoever waits for it does so with a handle.
+    fn is_behind_a_handle(&self) -> bool {
+        matches!(self.from, From::Task(Inside::Waits | Inside::Joins(_)))
+    }
+
+    /// Promise 16: who is told that it would wait for ever is in the middle of a task, waits without a limit, and
+    /// every worker that the cap allows for was held up by such a wait.
+    fn check_refusal(&self, program: &Program, tale: &dyn Fn() -> String) {
+        let waits = match self.from {
+            From::Task(Inside::Joins(_) | Inside::Runs(_)) => true,
+            // An await is one without a limit, whatever is around it.
+            From::Task(Inside::Waits) => program.on.is_async(),
+            // A local resource is a worker's, and no other can be made for the call.
+            From::Task(Inside::RunsNow) => program.on == On::Local,
+            From::Task(Inside::Submits) | From::Caller(_) => false,
+        };
+        assert!(waits, "{}", tale());
+        // Nobody is added in a kill, nor in a stop while no resource can be made.
+        if !program.kills() && program.failing_creates == 0 {
+            let waiting = self.waiting_when_told.unwrap_or(0);
+            let cap = program.lowest_cap();
+            assert!(waiting >= cap, "{waiting} waited, and there is room for {cap}: {}", tale());
+        }
     }
 }
 
@@ -269,7 +364,10 @@ fn check_order(state: &State, cap: usize) {
     }
     let line_of = |number: usize| {
         let entry = &state.entries[number];
-        entry.caller.filter(|_| entry.task.is_detached()).map(|caller| (caller, entry.task.lane))
+        match entry.from {
+            From::Caller(caller) if entry.task.is_detached() => Some((caller, entry.task.lane)),
+            _ => None,
+        }
     };
     for (at, &number) in state.begun.iter().enumerate() {
         let Some(line) = line_of(number) else { continue };

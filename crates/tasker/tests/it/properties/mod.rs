@@ -1,4 +1,4 @@
-//! Promises 1 to 8, 10 to 13 and 17: random programs on both managers; whatever they do, the sums are right.
+//! Promises 1 to 8, 10 to 13, 16 and 17: random programs on both managers; whatever they do, the sums are right.
 //!
 //! A program that fails is printed as code; `replay.rs` says how to run it again.
 

@@ -78,6 +78,23 @@ pub(crate) enum Inside {
     Submits,
     /// Submits another task and waits for it for a moment.
     Waits,
+    /// Submits another task and waits until it has ended. So deep: the other one may do the same.
+    Joins(u8),
+    /// Runs another task as its caller. So deep.
+    Runs(u8),
+    /// `run_now`.
+    RunsNow,
+}
+
+impl Inside {
+    /// What the task inside does in its turn.
+    fn deeper(self) -> Option<Self> {
+        match self {
+            Self::Joins(deep) => deep.checked_sub(1).filter(|deep| *deep > 0).map(Self::Joins),
+            Self::Runs(deep) => deep.checked_sub(1).filter(|deep| *deep > 0).map(Self::Runs),
+            Self::Submits | Self::Waits | Self::RunsNow => None,
+        }
+    }
 }
 
 /// A task and its options.
@@ -131,6 +148,19 @@ impl Task {
 
     pub(crate) fn inside(self, inside: Inside) -> Self {
         Self { inside: Some(inside), ..self }
+    }
+
+    /// The task that it hands over in its midst. Where it is sick itself, that one is sick once.
+    pub(crate) fn child(&self, inside: Inside) -> Self {
+        let door = match inside {
+            Inside::Submits => Door::Callback,
+            Inside::Waits | Inside::Joins(_) => Door::Submit,
+            Inside::Runs(_) => Door::Run,
+            Inside::RunsNow => Door::RunNow,
+        };
+        let is_sick = matches!(self.ending, Ending::Sick | Ending::SickOnce);
+        let ending = if is_sick { Ending::SickOnce } else { Ending::Well };
+        Self { inside: inside.deeper(), ..task(door, ending).lane(self.lane) }
     }
 
     /// Whether it may run at most once.
@@ -222,6 +252,8 @@ pub(crate) struct Program {
     pub(crate) validates: Option<bool>,
     pub(crate) failing_creates: u64,
     pub(crate) failing_destroys: u64,
+    /// Whether tasks are stuck after a moment, and whether their workers are replaced then.
+    pub(crate) stuck: Option<bool>,
     pub(crate) callers: Vec<Vec<Step>>,
     pub(crate) finale: Finale,
 }
@@ -244,14 +276,24 @@ impl Program {
         caps.max().unwrap_or(0).max(self.workers + self.burst)
     }
 
+    /// The lowest cap there ever is.
+    pub(crate) fn lowest_cap(&self) -> usize {
+        let caps = self.steps().filter_map(|step| match step {
+            Step::Resize(_, cap) => Some(*cap),
+            _ => None,
+        });
+        caps.min().unwrap_or(usize::MAX).min(self.workers + self.burst)
+    }
+
     /// How many resources there may be at a time beside those of workers.
     pub(crate) fn beside_workers(&self) -> usize {
         let urgent = self.tasks().filter(|task| task.door == Door::RunNow).count();
+        let inside = self.tasks().filter(|task| task.inside == Some(Inside::RunsNow)).count();
         match self.on {
             On::Local => 0,
-            On::Lending | On::NotLending => self.pool + urgent.min(self.callers.len()),
+            On::Lending | On::NotLending => self.pool + urgent.min(self.callers.len()) + inside,
             // Destroyed in the background: the next may be made meanwhile.
-            On::MultiThread | On::CurrentThread => self.pool + urgent,
+            On::MultiThread | On::CurrentThread => self.pool + urgent + inside,
         }
     }
 
@@ -279,6 +321,7 @@ impl fmt::Display for Program {
         writeln!(f, "    delayed_retries: {delayed_retries},\n    validates: {validates:?},")?;
         writeln!(f, "    failing_creates: {},", self.failing_creates)?;
         writeln!(f, "    failing_destroys: {},", self.failing_destroys)?;
+        writeln!(f, "    stuck: {:?},", self.stuck)?;
         writeln!(f, "    callers: vec![")?;
         for steps in &self.callers {
             writeln!(f, "        vec![")?;
@@ -312,7 +355,9 @@ fn any_task(on: On) -> impl Strategy<Value = Task> {
     let ways = (select(doors), select(endings), select(lanes), 0..4_usize);
     let flags = (prop::bool::weighted(0.25), prop::bool::weighted(0.2), prop::bool::weighted(0.1));
     let limit = option::weighted(0.1, 0..2_u64);
-    let inside = option::weighted(0.15, select(vec![Inside::Submits, Inside::Waits]));
+    let waits = vec![Inside::Joins(1), Inside::Joins(2), Inside::Runs(1), Inside::Runs(2)];
+    let others = vec![Inside::Submits, Inside::Waits, Inside::RunsNow];
+    let inside = option::weighted(0.2, prop_oneof![select(waits), select(others)]);
     (ways, flags, limit, inside).prop_map(move |(ways, flags, start_within, inside)| {
         let (door, ending, lane, awaits) = ways;
         let (once, cancel, timeout) = flags;
@@ -341,14 +386,14 @@ pub(crate) fn any_program(on: &[On]) -> impl Strategy<Value = Program> + use<> {
         (1..=3_usize, 0..=2_usize, 0..=2_usize),
         option::of((1..=4_usize, overflow)),
         any::<bool>(),
-        option::of(any::<bool>()),
+        (option::of(any::<bool>()), option::of(any::<bool>())),
         (0..=2_u64, 0..=2_u64),
         select(vec![Finale::Stop, Finale::Kill, Finale::Drop]),
     );
     (select(on.to_vec()), settings).prop_flat_map(|(on, settings)| {
         vec(vec(any_step(on), 0..24), 1..=4).prop_map(move |callers| {
-            let ((workers, burst, pool), capacity, delayed_retries, validates, fails, finale) =
-                settings;
+            let (crew, capacity, delayed_retries, options, fails, finale) = settings;
+            let ((workers, burst, pool), (validates, stuck)) = (crew, options);
             let (failing_creates, failing_destroys) = fails;
             Program {
                 on,
@@ -360,6 +405,7 @@ pub(crate) fn any_program(on: &[On]) -> impl Strategy<Value = Program> + use<> {
                 validates,
                 failing_creates,
                 failing_destroys,
+                stuck,
                 callers,
                 finale,
             }

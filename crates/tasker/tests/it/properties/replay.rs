@@ -25,6 +25,7 @@ fn specimen() -> Program {
         validates: Some(true),
         failing_creates: 1,
         failing_destroys: 1,
+        stuck: Some(true),
         callers: vec![
             vec![
                 Step::Task(task(Door::Run, Ending::Well)),
@@ -40,6 +41,9 @@ fn specimen() -> Program {
                 Step::Task(task(Door::RunNow, Ending::Panics)),
                 Step::Task(task(Door::Detach, Ending::Well).inside(Inside::Submits)),
                 Step::Task(task(Door::Dropped, Ending::Sick).inside(Inside::Waits)),
+                Step::Task(task(Door::Submit, Ending::Sick).inside(Inside::Joins(2))),
+                Step::Task(task(Door::Run, Ending::Well).inside(Inside::Runs(1))),
+                Step::Task(task(Door::Submit, Ending::Well).inside(Inside::RunsNow)),
                 Step::Yield,
                 Step::CancelAll,
                 Step::Stop,

@@ -8,9 +8,7 @@ use std::time::Duration;
 use tasker::{Backoff, CancelOnDrop, ShutdownReport, TaskContext, TaskManager};
 
 use super::ledger::{Handle, Ledger, Outcome};
-use super::program::{
-    Door, Ending, Finale, Inside, MOMENT, On, Program, Step, Task, options, task,
-};
+use super::program::{Door, Ending, Finale, Inside, MOMENT, On, Program, Step, Task, options};
 use crate::support::{
     Fault, Kit, Manager, Recorder, Res, assert_gone, block_on, eventually, unique_name,
 };
@@ -77,6 +75,9 @@ fn build(program: &Program, kit: &Kit, seen: &Recorder, name: &str) -> Threads {
     if let Some(sound) = program.validates {
         config = config.validate(move |_| sound);
     }
+    if let Some(replaced) = program.stuck {
+        config = config.stuck_after(MOMENT).replace_stuck(replaced);
+    }
     match program.on {
         On::NotLending => Manager::NotLending.build(config),
         On::Local => Manager::Local.build(config),
@@ -125,19 +126,33 @@ fn attempt(ending: Ending, cx: &TaskContext) -> Result<(), Fault> {
 }
 
 fn submit_inside(inside: Inside, manager: &Threads, ledger: &Ledger, parent: Task) {
-    let child = task(Door::Submit, Ending::Well).lane(parent.lane);
-    let number = ledger.enter(child, None);
+    let child = parent.child(inside);
+    let number = ledger.enter_inside(child, inside);
     let builder = options!(manager.task(work(manager, ledger, number, child)), number, child);
-    match inside {
+    let outcome = match inside {
         Inside::Submits => {
             let ledger = ledger.clone();
-            builder.on_complete(move |outcome| ledger.deliver(number, &outcome));
+            return builder.on_complete(move |outcome| ledger.deliver(number, &outcome));
         }
         Inside::Waits => match builder.submit().wait_timeout(MOMENT) {
-            Ok(outcome) => ledger.deliver(number, &outcome),
-            Err(handle) => ledger.leave(number, handle),
+            Ok(outcome) => return ledger.deliver(number, &outcome),
+            Err(handle) => return ledger.leave(number, handle),
         },
-    }
+        Inside::Joins(_) => {
+            ledger.waits_inside();
+            builder.submit().wait()
+        }
+        Inside::Runs(_) => {
+            ledger.waits_inside();
+            builder.run()
+        }
+        Inside::RunsNow => {
+            ledger.waits_inside();
+            builder.run_now()
+        }
+    };
+    ledger.deliver(number, &outcome);
+    ledger.goes_on();
 }
 
 /// Hands a task to the manager by one of its two builders; `$end` is what is done with it.
@@ -186,7 +201,7 @@ impl Caller {
     }
 
     fn send(&mut self, manager: &Threads, task: Task) {
-        let number = self.ledger.enter(task, Some(self.number));
+        let number = self.ledger.enter(task, self.number);
         let work = work(manager, &self.ledger, number, task);
         let told = |outcome: Outcome| self.ledger.deliver(number, &outcome);
         let handle: Handle = match task.door {
