@@ -16,6 +16,7 @@ mod errors; // 7: a healthy error is the task's own
 mod once; // 5: once means once
 mod panics; // 8: panics are contained
 mod priority; // 4: strict priority, first in, first out within
+mod rack; // 18: lending without the lock is known to everybody
 mod recovery; // 9: workers come back
 mod reference_faults; // what is known to be wrong in the reference
 mod retry; // 6: retry

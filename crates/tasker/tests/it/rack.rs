@@ -1,0 +1,89 @@
+//! Promises 1, 2, 8 and 18: what callers do with idle resources, for which they take no lock, is known to everybody.
+
+use std::time::Duration;
+
+use tasker::testing::ManualClock;
+use tasker::{TaskError, TaskManager};
+
+use crate::support::{Busy, Kit, Puppet, Res, assert_complete, eventually, submit};
+
+fn manager(kit: &Kit, workers: usize) -> TaskManager<Res, crate::support::Fault> {
+    TaskManager::new(kit.config(workers)).unwrap()
+}
+
+#[test]
+fn whoever_asks_meanwhile_is_told_of_what_runs() {
+    let kit = Kit::new();
+    let manager = manager(&kit, 2);
+    for round in 0..3 {
+        let (inner, stats, metrics) = manager
+            .queue_task(|_, _| {
+                let inner = manager.queue_task(|_, _| Ok(manager.stats())).unwrap();
+                Ok((inner, manager.stats(), manager.metrics()))
+            })
+            .unwrap();
+        assert_eq!((inner.running_tasks, inner.idle_workers), (2, 0));
+        assert_eq!((stats.running_tasks, stats.idle_workers), (1, 1));
+        let told = (metrics.total_tasks_arrived, metrics.total_tasks_completed);
+        assert_eq!(told, (2 * round + 2, 2 * round + 1));
+        let after = manager.stats();
+        assert_eq!((after.running_tasks, after.idle_workers), (0, 2));
+    }
+    let report = manager.stop().unwrap();
+    assert_eq!((report.accepted, report.completed), (6, 6));
+    kit.assert_all_destroyed_once();
+}
+
+// A task is named in the report of a kill although nobody was told when it started.
+#[test]
+fn what_runs_when_a_manager_is_killed_is_cancelled_and_named() {
+    let kit = Kit::new();
+    let manager = manager(&kit, 1);
+    let outcome = manager
+        .task(|cx, _| {
+            let report = manager.kill_within(Duration::ZERO).unwrap();
+            assert_eq!(report.stragglers.len(), 1);
+            assert_eq!(report.stragglers[0].name.as_deref(), Some("deaf"));
+            assert_eq!(report.stragglers[0].id, cx.id());
+            assert!(cx.is_cancelled());
+            Err::<(), _>(crate::support::Fault::Sick)
+        })
+        .name("deaf")
+        .run();
+    assert!(matches!(outcome, Err(TaskError::Cancelled)), "{outcome:?}");
+    assert_complete(&manager.join());
+    kit.assert_all_destroyed_once();
+}
+
+// The windows of the policy have what ran without a lock, in the time in which it ran.
+#[test]
+fn a_policy_is_shown_what_ran_before_a_task_had_to_wait() {
+    let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+    let config = kit.config(1).max_worker_count(2).burst_interval(Duration::from_millis(100));
+    let manager = TaskManager::new(config.clock(clock.clone()).scaling(puppet.clone())).unwrap();
+    for _ in 0..20 {
+        manager.queue_task(|_, _| Ok(())).unwrap();
+    }
+    clock.advance(Duration::from_secs(3));
+    for _ in 0..5 {
+        let took = || clock.advance(Duration::from_millis(10));
+        manager.queue_task(|_, _| Ok(took())).unwrap();
+    }
+    let busy = Busy::with(&manager, 1);
+    puppet.say_workers(2);
+    let waiting = submit(&manager, 1);
+    eventually("it is asked", || puppet.asked() > 0);
+    let load = puppet.last();
+    let (recent, all) = (Duration::from_secs(1), Duration::from_secs(10));
+    let count = |rate: f64, over| (rate * load.seen(over).as_secs_f64()).round();
+    assert_eq!(count(load.arrival_rate(recent), recent), 7.0);
+    assert_eq!(count(load.completion_rate(recent), recent), 5.0);
+    assert_eq!(count(load.arrival_rate(all), all), 27.0);
+    assert_eq!(count(load.completion_rate(all), all), 25.0);
+    assert_eq!(load.service_time(recent), Duration::from_millis(10));
+    busy.release();
+    for handle in waiting {
+        handle.wait().unwrap();
+    }
+    assert_complete(&manager.stop().unwrap());
+}
