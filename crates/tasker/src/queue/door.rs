@@ -260,7 +260,8 @@ impl<R, E> State<R, E> {
 
     /// Lets in who waits for room, highest lane first, as long as there is room.
     pub(crate) fn admit(&mut self, now: Instant, fx: &mut Effects<R, E>) {
-        while self.counted < self.rules.capacity
+        while !self.outside.is_empty()
+            && self.counted < self.rules.capacity
             && let Some(next) = self.outside.next()
         {
             let (level, mut entry) = self.take_outside(next);

@@ -186,7 +186,13 @@ impl<R, E> State<R, E> {
     }
 
     /// From here on the task counts as running.
-    fn begin(&mut self, seat: usize, job: &Job<R, E>, now: Instant, fx: &mut Effects<R, E>) {
+    pub(crate) fn begin(
+        &mut self,
+        seat: usize,
+        job: &Job<R, E>,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) {
         let ticket = job.ticket();
         ticket.set_place(Place::Running(seat));
         let timeout = ticket.settings.timeout.and_then(|limit| now.checked_add(limit));

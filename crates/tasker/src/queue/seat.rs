@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::claim::Attempted;
 use super::due::Due;
 use super::job::Job;
+use super::lanes::Next;
 use super::{Effects, Queue, Running, Seat, State, Who};
 use crate::cancel::CancelToken;
 use crate::event::DestroyReason;
@@ -396,6 +397,32 @@ impl<R, E> State<R, E> {
         Settlement { verdict, job }
     }
 
+    /// The job that is next, where there is nothing else to ask: it cannot have expired, and worker and manager go on as
+    /// they are. What [`freed`](Self::freed) would say, without a way to the shelf and back.
+    fn run_next(
+        &mut self,
+        seat: usize,
+        now: Instant,
+        fx: &mut Effects<R, E>,
+    ) -> Option<Order<R, E>> {
+        let goes_on = self.phase == Phase::Running && !self.paused && !self.shrinking;
+        let stays = self.seats[seat].parting.is_none() && self.rules.life.max_uses.is_none();
+        let busy = self.roster.condition(seat) == Some(Condition::Busy);
+        let Some(Next::Job(spot)) = self.lanes.next().filter(|_| goes_on && stays && busy) else {
+            return None;
+        };
+        if self.lanes.job(spot)?.expiry().is_some() {
+            return None;
+        }
+        let Who::Job(job) = self.unqueue(Next::Job(spot), now) else { unreachable!() };
+        self.admit(now, fx);
+        self.begin(seat, &job, now, fx);
+        if self.roster.idle() > 0 {
+            self.floor(now, fx);
+        }
+        Some(Order::Run(job))
+    }
+
     /// The next order of a worker that has nothing in hand but its resource, or rest.
     fn order_or_rest(
         &mut self,
@@ -404,6 +431,9 @@ impl<R, E> State<R, E> {
         now: Instant,
         fx: &mut Effects<R, E>,
     ) -> Option<Order<R, E>> {
+        if let Some(order) = self.run_next(seat, now, fx) {
+            return Some(order); // with the resource in its hands, as before
+        }
         if let Some(lease) = held.take_if(|_| self.rules.lends) {
             self.shelf.put(seat, lease);
         }

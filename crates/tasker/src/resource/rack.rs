@@ -269,7 +269,7 @@ impl<R: Send> Rack<R> for Places<R> {
     }
 
     fn close(&self) {
-        self.word.store(0, Ordering::Release);
+        self.word.store(0, Ordering::Relaxed); // the cells' locks order it
     }
 
     fn see(&self, seat: usize) -> Option<Taken> {
