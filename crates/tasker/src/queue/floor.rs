@@ -205,6 +205,7 @@ impl<R, E> State<R, E> {
         let (id, name, timeout) = (claim.id, claim.name.clone(), claim.timeout);
         let location = claim.location;
         fx.wake.extend(claim.waiter());
+        self.unblock_claim(key, fx);
         self.lend(seat, id, (name, location), timeout, now, fx);
     }
 
@@ -287,6 +288,7 @@ impl<R, E> State<R, E> {
                 if let Some(claim) = self.claims.get_mut(key) {
                     claim.deny(error, accepted);
                     fx.wake.extend(claim.waiter());
+                    self.unblock_claim(key, fx);
                 }
             }
         }
