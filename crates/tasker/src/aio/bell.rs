@@ -36,3 +36,29 @@ impl Wake for Bell {
         self.0.notify_one();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::Context;
+
+    use super::*;
+
+    // Whoever sleeps on it has looked before: what it is rung for may have come in between.
+    #[test]
+    fn a_ring_that_nobody_hears_is_kept() {
+        for by_reference in [false, true] {
+            let bell = Bell::new();
+            let Waiter::Waker(waker) = bell.waiter() else { panic!("it is rung by a waker") };
+            if by_reference {
+                waker.wake_by_ref();
+            } else {
+                waker.wake();
+            }
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(pin!(bell.rung()).poll(&mut cx).is_ready());
+            assert!(pin!(bell.rung()).poll(&mut cx).is_pending(), "it has been heard");
+        }
+    }
+}

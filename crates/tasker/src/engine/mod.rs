@@ -537,7 +537,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Supervisor for Engine<R, E, 
     }
 
     fn unblock(&self, key: u32) {
-        let released = self.and_perform(|now, fx| self.queue.unblock(key, now, fx));
+        let released = self.and_perform(|_, fx| self.queue.unblock(key, fx));
         discard_for(self.identity(), released);
     }
 }

@@ -141,7 +141,7 @@ fn a_wait_for_a_handle_inside_a_task_is_answered_or_told() {
             thread::yield_now();
         };
         let mut fx = Effects::new();
-        drop(known.and_then(|key| queue.unblock(key, now(), &mut fx)));
+        drop(known.and_then(|key| queue.unblock(key, &mut fx)));
         perform(fx);
         leaves.join().unwrap();
         cancels.join().unwrap();

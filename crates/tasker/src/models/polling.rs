@@ -225,3 +225,55 @@ fn an_abort_reaches_whoever_polls() {
         aborter.join().unwrap();
     });
 }
+
+/// A future's poll in the middle of a task on `seat`.
+fn poll_inside(
+    queue: &Queue<u32, ()>,
+    key: u32,
+    seat: usize,
+) -> Poll<Result<Loan<u32>, Denial<()>>> {
+    let polled = queue.poll_claim(key, &waker());
+    if polled.is_pending() {
+        let mut fx = Effects::new();
+        queue.block_claim(key, vec![seat], now(), &mut fx);
+        perform(fx);
+    }
+    polled
+}
+
+// Promise 16: a future that is answered between its look and its word that it waits holds nobody up: whoever waits in
+// another task while the first one works is served by it.
+#[test]
+fn a_future_that_is_answered_before_it_says_that_it_waits_holds_nobody_up() {
+    loom::model(|| {
+        let queue = slot_queue(2);
+        idle_seat(&queue);
+        idle_seat(&queue);
+        let ask_now = || ask(&queue).expect("nobody shuts down");
+        let (Ok(outer), Ok(busy)) = (ask_now(), ask_now()) else { panic!("both are idle") };
+        let Err(key) = ask_now() else { panic!("none is left") };
+        let other = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || give_back(&queue, busy, Went::Well))
+        };
+        // Looks and does not park: loom forgets a wake-up that finds its thread at a lock.
+        let inner = loop {
+            match poll_inside(&queue, key, outer.seat) {
+                Poll::Ready(answer) => break answer,
+                Poll::Pending => thread::yield_now(),
+            }
+        };
+        give_back(&queue, inner.map_err(|denial| denial.error).unwrap(), Went::Well);
+        other.join().unwrap();
+        let (Ok(second), Err(key)) = (ask_now(), ask_now()) else { panic!("one is idle") };
+        assert!(poll_inside(&queue, key, second.seat).is_pending());
+        assert!(poll_inside(&queue, key, second.seat).is_pending(), "the first one works");
+        give_back(&queue, outer, Went::Well);
+        let Poll::Ready(Ok(inner)) = poll_inside(&queue, key, second.seat) else {
+            panic!("the first one is free");
+        };
+        give_back(&queue, inner, Went::Well);
+        give_back(&queue, second, Went::Well);
+        assert_eq!(queue.report(now()).completed, 5);
+    });
+}

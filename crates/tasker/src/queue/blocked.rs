@@ -63,7 +63,7 @@ impl<R, E> Queue<R, E> {
             }
             None => {
                 // It may have been polled in another task before, which it does not hold up any more.
-                before = known.and_then(|key| state.release(key));
+                before = known.and_then(|key| state.end_wait(key, fx));
                 let task = task.take().expect("it was just given");
                 let key = state.block(seats, Awaited::Outcome(task, waiter.take()));
                 state.blocked(key, now, fx);
@@ -71,7 +71,7 @@ impl<R, E> Queue<R, E> {
             }
         };
         let refused = state.blocked.get(key).is_some_and(|blocked| blocked.refused);
-        let refused = refused.then(|| state.release(key));
+        let refused = refused.then(|| state.end_wait(key, fx));
         drop(state);
         let stands = refused.is_none();
         discard((task, waiter, before, refused)); // outside the lock: they may be the user's
@@ -90,14 +90,14 @@ impl<R, E> Queue<R, E> {
         let state = &mut *state;
         let Some(it) = state.claims.get(claim) else { return };
         if !matches!(it.status, Status::Waiting) {
-            return; // answered meanwhile
+            return; // answered meanwhile: it would hold its worker up until it is fetched
         }
         let known = it.blocked;
         if known.is_some_and(|key| state.waits_on(key, &seats)) {
             return;
         }
         if let Some(key) = known {
-            state.release(key);
+            state.end_wait(key, fx);
         }
         let key = (!seats.is_empty()).then(|| state.block(seats, Awaited::Claim(claim)));
         if let Some(claim) = state.claims.get_mut(claim) {
@@ -109,26 +109,8 @@ impl<R, E> Queue<R, E> {
     }
 
     /// It waits no longer. What it waited for is to be dropped without the lock.
-    pub(crate) fn unblock(
-        &self,
-        key: u32,
-        now: Instant,
-        fx: &mut Effects<R, E>,
-    ) -> Option<Blocked> {
-        let mut state = self.lock();
-        let released = state.release(key)?;
-        // Where one of several was awaited the last one may be a part of a circle.
-        let seats: Vec<usize> = state.seats_of(&released).collect();
-        for seat in seats {
-            if state.seats[seat].blocked == 1
-                && let Some(left) = state.wait_of(seat)
-                && let Some(key) = state.circle(left)
-            {
-                state.refuse(key, now, fx);
-            }
-        }
-        drop(state);
-        Some(released)
+    pub(crate) fn unblock(&self, key: u32, fx: &mut Effects<R, E>) -> Option<Blocked> {
+        self.lock().end_wait(key, fx)
     }
 }
 
@@ -145,13 +127,31 @@ impl<R, E> State<R, E> {
         self.blocked.push_back(self.arrivals, Blocked { seats, awaited, refused: false })
     }
 
-    pub(super) fn release(&mut self, key: u32) -> Option<Blocked> {
+    /// A claim has been answered, or is given up: whoever waited with it holds nobody up any more.
+    pub(super) fn unblock_claim(&mut self, claim: u32, fx: &mut Effects<R, E>) {
+        if let Some(key) = self.claims.get_mut(claim).and_then(|claim| claim.blocked.take()) {
+            self.end_wait(key, fx);
+        }
+    }
+
+    /// A wait is over. It is given back, since what it waited for may be the user's.
+    fn end_wait(&mut self, key: u32, fx: &mut Effects<R, E>) -> Option<Blocked> {
         let blocked = self.blocked.remove(key)?;
         for (seat, epoch) in &blocked.seats {
             let seat = &mut self.seats[*seat];
             if seat.epoch == *epoch {
                 seat.blocked -= 1;
                 self.held_up -= usize::from(seat.blocked == 0);
+            }
+        }
+        // Where one of several was awaited the last one may be a part of a circle.
+        let seats: Vec<usize> = self.seats_of(&blocked).collect();
+        for seat in seats {
+            if self.seats[seat].blocked == 1
+                && let Some(left) = self.wait_of(seat)
+                && let Some(key) = self.circle(left)
+            {
+                self.refuse_handle(key, fx);
             }
         }
         Some(blocked)
@@ -169,7 +169,7 @@ impl<R, E> State<R, E> {
     /// Somebody has just come to wait.
     fn blocked(&mut self, key: u32, now: Instant, fx: &mut Effects<R, E>) {
         match self.circle(key) {
-            Some(key) => self.refuse(key, now, fx),
+            Some(key) => self.refuse_handle(key, fx),
             None => self.relieve(true, now, fx),
         }
     }
@@ -228,9 +228,7 @@ impl<R, E> State<R, E> {
     /// on its way to whoever waits.
     fn is_held_up(&self, blocked: &Blocked) -> bool {
         match &blocked.awaited {
-            Awaited::Claim(key) => {
-                self.claims.get(*key).is_some_and(|claim| matches!(claim.status, Status::Waiting))
-            }
+            Awaited::Claim(_) => true, // with its answer the wait is over
             Awaited::Scoped(task) | Awaited::Outcome(task, _) => {
                 !blocked.refused
                     && match task.ticket().place() {
@@ -245,8 +243,8 @@ impl<R, E> State<R, E> {
         }
     }
 
-    /// Whom to refuse if one that has just come to wait does so, over others that wait, for itself. Where several
-    /// wait in the middle of one task it is not known which of them it needs, and nobody is refused for that.
+    /// Which handle to refuse if one that has just come to wait does so, over others that wait, for itself. Where
+    /// several wait in the middle of one task it is not known which of them it needs, and nobody is refused for that.
     fn circle(&self, key: u32) -> Option<u32> {
         let first = self.blocked.get(key)?;
         let (mut key, mut at, mut last) = (key, first, None);
@@ -295,13 +293,19 @@ impl<R, E> State<R, E> {
         last.is_some()
     }
 
+    /// Whoever waits for this outcome looks, and finds that it is refused.
+    fn refuse_handle(&mut self, key: u32, fx: &mut Effects<R, E>) {
+        let Some(blocked) = self.blocked.get_mut(key) else { return };
+        if let Awaited::Outcome(_, waiter) = &mut blocked.awaited {
+            blocked.refused = true;
+            fx.wake.extend(waiter.take());
+        }
+    }
+
     fn refuse(&mut self, key: u32, now: Instant, fx: &mut Effects<R, E>) {
         let Some(blocked) = self.blocked.get_mut(key) else { return };
         match &mut blocked.awaited {
-            Awaited::Outcome(_, waiter) => {
-                blocked.refused = true;
-                fx.wake.extend(waiter.take());
-            }
+            Awaited::Outcome(..) => self.refuse_handle(key, fx),
             Awaited::Claim(key) => {
                 let key = *key;
                 if let Some(place) = self.claims.get(key).map(super::claim::Claim::place) {

@@ -288,6 +288,7 @@ impl<R, E> State<R, E> {
             claim.grant(seat);
             let (id, timeout) = (claim.id, claim.timeout);
             let label = (claim.name.clone(), claim.location);
+            self.unblock_claim(key, fx);
             self.lend(seat, id, label, timeout, now, fx);
             self.floor(now, fx); // the next caller, if resources are left
             return Step::Go(self.take_granted(key, seat));
@@ -324,9 +325,7 @@ impl<R, E> State<R, E> {
     /// Whoever waited with a claim does so no longer.
     pub(super) fn forget_claim(&mut self, key: u32) -> Option<Claim<E>> {
         let claim = self.claims.remove(key)?;
-        if let Some(blocked) = claim.blocked {
-            self.release(blocked);
-        }
+        debug_assert!(claim.blocked.is_none(), "the wait has ended with the answer");
         Some(claim)
     }
 

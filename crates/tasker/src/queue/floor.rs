@@ -211,6 +211,7 @@ impl<R, E> State<R, E> {
         let (id, name, timeout) = (claim.id, claim.name.clone(), claim.timeout);
         let location = claim.location;
         fx.wake.extend(claim.waiter());
+        self.unblock_claim(key, fx);
         self.lend(seat, id, (name, location), timeout, now, fx);
     }
 
@@ -293,6 +294,7 @@ impl<R, E> State<R, E> {
                 if let Some(claim) = self.claims.get_mut(key) {
                     claim.deny(error, accepted);
                     fx.wake.extend(claim.waiter());
+                    self.unblock_claim(key, fx);
                 }
             }
         }

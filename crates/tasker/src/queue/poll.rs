@@ -98,6 +98,7 @@ impl<R, E> Queue<R, E> {
                 unreachable!("a claim that waits does so somewhere")
             }
         };
+        state.unblock_claim(key, fx);
         let mut claim = state.forget_claim(key);
         if let Some(claim) = &mut claim {
             claim.set_place(Place::Nowhere); // its handle asks

@@ -90,6 +90,10 @@ impl<R, E> Work<R, E> for Scoped<R, E> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -116,6 +120,32 @@ mod tests {
         });
         assert_eq!(text, "borrowed!");
         thread.join().unwrap();
+    }
+
+    // What is dropped may look at what it borrows until its drop has ended.
+    #[test]
+    fn a_scoped_call_does_not_return_in_the_middle_of_the_drop() {
+        struct Slow<'a>(mpsc::Receiver<()>, &'a AtomicBool);
+        impl Drop for Slow<'_> {
+            fn drop(&mut self) {
+                let _ = self.0.recv_timeout(Duration::from_millis(20)); // time enough to return too early
+                self.1.store(true, Ordering::SeqCst);
+            }
+        }
+        let (gone, (returned, returns)) = (AtomicBool::new(false), mpsc::channel());
+        let slow = Slow(returns, &gone);
+        let task: Borrowing<'_, (), ()> = Box::new(move |_, ()| {
+            let _ = &slow;
+            Ok(())
+        });
+        let thread = scoped(task, false, |scoped| {
+            #[expect(clippy::disallowed_methods, reason = "stands in for a worker")]
+            std::thread::spawn(move || drop(scoped))
+        });
+        let was_gone = gone.load(Ordering::SeqCst);
+        let _ = returned.send(());
+        thread.join().unwrap();
+        assert!(was_gone);
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Promise 16: tasks that wait for tasks of their own manager are served, or told that they would wait for ever.
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use tasker::autoscale::{Fixed, Reason};
-use tasker::{TaskError, TaskHandle, TaskManager};
+use tasker::{Event, Observer, TaskError, TaskHandle, TaskManager};
 
 use crate::support::{
-    Busy, Fault, Gate, Kit, Manager, Recorder, Res, What, assert_complete, begin_kill, begin_stop,
-    end, eventually, on_every_manager, report_of,
+    Busy, Fault, Gate, Kit, LIMIT, Manager, Recorder, Res, What, assert_complete, begin_kill,
+    begin_stop, end, eventually, on_every_manager, report_of, within,
 };
 
 type Tasks = TaskManager<Res, Fault>;
@@ -228,6 +228,65 @@ fn a_pause_is_no_deadlock() {
             assert_eq!(outer.wait().unwrap(), served, "{kind:?}");
             end(&manager, &kit);
         }
+    });
+}
+
+// The stop ends the pause, and with it the reason to leave those alone who wait.
+#[test]
+fn a_stop_in_a_pause_answers_who_waits_inside_a_task() {
+    on_every_manager(|kind| {
+        for (by_handle, cap, served) in
+            [(false, 1, false), (false, 2, true), (true, 1, false), (true, 2, true)]
+        {
+            let (kit, gate) = (Kit::new(), Gate::new());
+            let config = kit.config(1).max_worker_count(cap).scaling(Fixed::new(1));
+            let manager = kind.build(config);
+            let (inside, inner) = (manager.clone(), gate.clone());
+            let outer = manager.task(move |_, _| {
+                inner.wait();
+                let task = inside.task(|_, _| Ok(()));
+                Ok(match by_handle {
+                    false => task.run().is_ok(),
+                    true => task.submit().wait().is_ok(),
+                })
+            });
+            let outer = outer.submit();
+            gate.await_arrivals(1);
+            manager.pause();
+            gate.open();
+            eventually("they wait", || manager.stats().queued_tasks == 1);
+            let outer = outer.wait_timeout(Duration::from_millis(5)).expect_err("it waits");
+            let stop = begin_stop(&manager);
+            assert_eq!(outer.wait().unwrap(), served, "{kind:?}");
+            assert_complete(&report_of(stop));
+            kit.assert_all_destroyed_once();
+        }
+    });
+}
+
+// What a blocked caller carries out when it comes to wait is the user's code, too, and may use up its wake-up: here an
+// observer is told of the worker that is added, and parks until another one has come that wakes its thread.
+#[test]
+fn an_observer_that_uses_up_a_wake_up_leaves_nobody_asleep() {
+    struct Parks(Kit, Gate, Arc<OnceLock<Tasks>>);
+    impl Observer for Parks {
+        fn on_event(&self, event: &Event<'_>) {
+            if let Event::Scaled { reason: Reason::Blocked { .. }, .. } = event {
+                self.2.get().unwrap().resize(3, 3).unwrap();
+                thread::park();
+                self.0.block_creates(&self.1); // the one that is told of comes too late
+            }
+        }
+    }
+    within(LIMIT, || {
+        let (kit, gate, known) = (Kit::new(), Gate::new(), Arc::new(OnceLock::new()));
+        let observer = Parks(kit.clone(), gate.clone(), Arc::clone(&known));
+        let config = kit.config(1).max_worker_count(2).scaling(Fixed::new(1)).observer(observer);
+        let manager = Manager::Lending.build(config);
+        assert!(known.set(manager.clone()).is_ok());
+        assert_eq!(nest(&manager, 2).unwrap(), 2);
+        gate.open();
+        end(&manager, &kit);
     });
 }
 

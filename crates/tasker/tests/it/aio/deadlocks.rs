@@ -2,6 +2,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::time::Duration;
 
 use tasker::autoscale::Fixed;
 use tasker::{Priority, TaskContext, TaskError};
@@ -11,6 +12,8 @@ use super::stage::{
     settle,
 };
 use crate::support::{Kit, Res};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Runs `depth` tasks, each awaited in the middle of the one before; how many of them ran.
 fn nest(manager: Manager, depth: u32) -> Pin<Box<dyn Future<Output = Outcome<u32>> + Send>> {
@@ -327,4 +330,62 @@ fn a_circle_that_is_left_over_is_broken() {
         assert_eq!((report.accepted, report.completed), (3, 3), "{report}");
         kit.assert_all_destroyed_once();
     });
+}
+
+// The bug that this looks for: a call that is awaited beside a handle was forgotten when it had its resource, and nobody
+// looked whether the handle that was left closed a circle. Whatever way the call goes: served, ended, or dropped.
+#[test]
+fn a_circle_that_a_call_leaves_over_is_broken() {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Leaves {
+        Served,
+        Ended,
+        Dropped,
+    }
+    for leaves in [Leaves::Served, Leaves::Ended, Leaves::Dropped] {
+        paused(async move || {
+            let (manager, kit) = manager(3).await;
+            let (valve, busy) = occupy(&manager, 1).await;
+            let ((send_a, receive_a), (send_b, receive_b)) = (
+                tokio::sync::oneshot::channel::<Handle<bool>>(),
+                tokio::sync::oneshot::channel::<Handle<bool>>(),
+            );
+            let (inside, drops) = (manager.clone(), Valve::new());
+            let dropped = drops.clone();
+            let a = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+                let b = receive_b.await.expect("it is sent");
+                let call = async {
+                    let call = inside.task(async move |_: &TaskContext, _: &mut Res| Ok(()));
+                    tokio::select! {
+                        biased;
+                        served = call.start_within(MINUTE) => served.is_ok(),
+                        () = dropped.pass() => false,
+                    }
+                };
+                let (served, b) = tokio::join!(call, b);
+                Ok(served == (leaves == Leaves::Served) && b.is_ok())
+            });
+            let b = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+                Ok(receive_a.await.expect("it is sent").await.is_ok())
+            });
+            let (a, b) = (a.submit(), b.submit());
+            assert!(send_b.send(b).is_ok());
+            settle().await; // it waits for two things, and then the other one for it
+            assert!(send_a.send(a).is_ok());
+            settle().await;
+            match leaves {
+                Leaves::Served => {}
+                Leaves::Ended => tokio::time::advance(MINUTE).await,
+                Leaves::Dropped => drops.open(),
+            }
+            settle().await;
+            valve.open();
+            for task in busy {
+                task.await.unwrap();
+            }
+            settle().await;
+            assert_eq!(manager.stats().running_tasks, 0, "they have ended");
+            end(&manager, &kit).await;
+        });
+    }
 }

@@ -116,6 +116,15 @@ impl Site {
         self.keep(sick.submit());
     }
 
+    /// A `run_task` that leaves its pooled resource sick.
+    async fn sicken_pooled(&self) {
+        let sick = self.manager.run_task(async |_, _| Err::<(), _>(Fault::Sick)).await;
+        assert!(matches!(
+            sick,
+            Err(TaskError::Failed(Fault::Sick) | TaskError::RetriesExhausted { .. })
+        ));
+    }
+
     /// A `run_task` that never ends, awaited in this runtime.
     fn run_urgently(&self) {
         let manager = self.manager.clone();
@@ -130,7 +139,7 @@ impl Site {
 }
 
 /// Moments at which a runtime may go away.
-const MOMENTS: [(&str, Moment); 13] = [
+const MOMENTS: [(&str, Moment); 15] = [
     ("idle", |_| Box::pin(async {})),
     ("running", |site| Box::pin(site.run())),
     ("queued, and waiting for room", |site| {
@@ -168,6 +177,20 @@ const MOMENTS: [(&str, Moment); 13] = [
             site.run_urgently();
             site.making.close();
             site.run_urgently();
+            site.making.await_arrivals(4).await;
+        })
+    }),
+    ("destroying for the pool", |site| {
+        Box::pin(async {
+            site.breaking.close();
+            site.sicken_pooled().await;
+            site.breaking.await_arrivals(1).await;
+        })
+    }),
+    ("refilling the pool", |site| {
+        Box::pin(async {
+            site.making.close();
+            site.sicken_pooled().await;
             site.making.await_arrivals(4).await;
         })
     }),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tasker::{Outcome, TaskContext, TaskError};
 use tokio::time::{Instant, sleep};
 
-use super::stage::{ByHand, Config, build, config, end, forever, manager, occupy, paused, since};
+use super::stage::{
+    ByHand, Config, Valve, build, config, end, forever, manager, occupy, paused, since,
+};
 use crate::support::{Fault, Kit, Recorder, Res, What};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -121,5 +123,38 @@ fn an_urgent_task_that_is_never_polled_was_never_accepted() {
         drop(ByHand::new(manager.task(async |_, _| Ok(())).run_now()));
         assert_eq!(manager.stop().await.unwrap().accepted, 0);
         kit.assert_all_destroyed_once();
+    });
+}
+
+// Promise 9: a resource whose validation was dropped is in the middle of something, however lately it came back.
+#[test]
+fn a_resource_whose_validation_was_dropped_is_validated_again() {
+    paused(async || {
+        let (kit, checking) = (Kit::new(), Valve::new());
+        let checked = checking.clone();
+        let config = config(&kit, 1).resource_pool_size(1).validate_after(SECOND);
+        let manager = build(config.validate(move |_| {
+            let checked = checked.clone();
+            Box::pin(async move {
+                checked.pass().await;
+                true
+            })
+        }));
+        let manager = manager.await;
+        let (valve, busy) = occupy(&manager, 1).await; // so that none is idle
+        sleep(2 * SECOND).await;
+        let mut dropped = ByHand::new(manager.run_task(async |_, _| Ok(())));
+        assert!(dropped.poll().is_pending());
+        checking.await_arrivals(1).await;
+        drop(dropped);
+        checking.open();
+        manager.run_task(async |_, _| Ok(())).await.unwrap();
+        checking.await_arrivals(2).await;
+        assert_eq!(kit.created(), 2, "it was sound");
+        valve.open();
+        for task in busy {
+            task.await.unwrap();
+        }
+        end(&manager, &kit).await;
     });
 }
