@@ -42,6 +42,8 @@ impl<R, E> Queue<R, E> {
     }
 
     pub(crate) fn take_for_model(&self, seat: usize) -> Option<R> {
-        self.lock().shelf.take(seat).map(|lease| *lease.resource)
+        let mut state = self.lock();
+        state.roster.rouse(seat, Condition::Leaving); // or it would be on the rack without its resource
+        state.shelf.take(seat).map(|lease| *lease.resource)
     }
 }
