@@ -66,6 +66,7 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("queue/job.rs", Parts),
     ("queue/awaited.rs", Parts),
     ("resource/slot.rs", Parts),
+    ("resource/rack.rs", Parts),
     ("resource/lending.rs", Parts),
     ("resource/mod.rs", Parts),
     ("worker/attempt.rs", Parts),
