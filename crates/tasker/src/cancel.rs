@@ -345,10 +345,65 @@ mod tests {
         let token = CancelToken::new();
         let mut future = Box::pin(token.cancelled());
         let waker = Waker::noop();
-        assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
-        assert_eq!(token.0.waiting.lock().wakers.len(), 1);
+        for _ in 0..2 {
+            assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+            assert_eq!(
+                token.0.waiting.lock().wakers.len(),
+                1,
+                "it leaves one, however often it is polled"
+            );
+        }
         drop(future);
         assert_eq!(token.0.waiting.lock().wakers.len(), 0);
+    }
+
+    // A program's own token outlives many managers, and would keep something of each.
+    #[test]
+    fn a_parent_forgets_a_manager_that_is_over_whatever_its_policy_does() {
+        use crate::autoscale::{Load, Plan, ScalingPolicy};
+
+        struct Policy(crate::testing::PanicsOnDrop);
+        impl ScalingPolicy for Policy {
+            fn plan(&mut self, load: &Load, _: std::time::Instant) -> Plan {
+                Plan::hold(load, "it panics when it is dropped")
+            }
+        }
+        let parent = CancelToken::new();
+        let config = crate::Config::<(), String>::new(|| Ok(()));
+        let config = config.scaling(Policy(crate::testing::PanicsOnDrop));
+        let manager = crate::TaskManager::new(config.shutdown_on(parent.clone())).unwrap();
+        assert_eq!(parent.0.waiting.lock().wakers.len(), 1);
+        manager.stop().unwrap();
+        assert_eq!(parent.0.waiting.lock().wakers.len(), 0);
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_parent_forgets_an_async_manager_that_is_over_or_lost_its_runtime() {
+        use crate::autoscale::{Load, Plan, ScalingPolicy};
+
+        struct Policy(crate::testing::PanicsOnDrop);
+        impl ScalingPolicy for Policy {
+            fn plan(&mut self, load: &Load, _: std::time::Instant) -> Plan {
+                Plan::hold(load, "it panics when it is dropped")
+            }
+        }
+        for stops in [true, false] {
+            let parent = CancelToken::new();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let manager = runtime.block_on(async {
+                let config = crate::AsyncConfig::<(), String>::new(async || Ok(()));
+                let config = config.scaling(Policy(crate::testing::PanicsOnDrop));
+                crate::AsyncTaskManager::new(config.shutdown_on(parent.clone())).await.unwrap()
+            });
+            assert_eq!(parent.0.waiting.lock().wakers.len(), 1);
+            if stops {
+                runtime.block_on(manager.stop()).unwrap();
+            }
+            drop(runtime);
+            assert_eq!(parent.0.waiting.lock().wakers.len(), 0);
+        }
     }
 
     // It was forgotten, which leaked it; the address sanitizer told.

@@ -1,7 +1,10 @@
 //! Promise 16: tasks that wait for tasks of their own manager are served, or told that they would wait for ever.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -121,6 +124,24 @@ fn a_bounded_wait_is_nobodys_business() {
         });
         assert_eq!(outcome.unwrap().wait().unwrap(), 7);
         assert_eq!(kit.created(), 1);
+        end(&manager, &kit);
+    });
+}
+
+// Nor a handle that is polled in a task on a thread: that waits for nothing by itself.
+#[test]
+fn a_poll_in_a_task_on_a_thread_is_no_wait() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1));
+        let inside = manager.clone();
+        let outcome = manager.queue_task(move |_, _| {
+            let mut queued = inside.task(|_, _| Ok(7)).submit();
+            let polled = Pin::new(&mut queued).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "{polled:?}");
+            Ok(queued)
+        });
+        assert_eq!(outcome.unwrap().wait().unwrap(), 7, "{kind:?}");
         end(&manager, &kit);
     });
 }
@@ -458,6 +479,44 @@ fn a_capture_that_waits_when_it_is_dropped_is_told() {
         task.submit().wait().unwrap();
         let outcome = told.recv().unwrap();
         assert!(matches!(outcome, Err(TaskError::WouldDeadlock)), "{outcome:?}");
+        end(&manager, &kit);
+    });
+}
+
+// The wait in the middle of a task drops the waker that a poll has left with the handle. That is the user's code, too,
+// and may use up the wake-up: here it parks until the task has ended that is waited for.
+#[test]
+fn a_waker_that_uses_up_a_wake_up_leaves_nobody_asleep() {
+    struct Parks(Gate);
+    impl Wake for Parks {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Parks {
+        fn drop(&mut self) {
+            self.0.open();
+            thread::park();
+        }
+    }
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(2));
+        let inside = manager.clone();
+        let outer = manager.task(move |_, _| {
+            let gate = Gate::new();
+            let passed = gate.clone();
+            let task = inside.task_once(move |_, _| {
+                passed.wait();
+                Ok(7)
+            });
+            let mut handle = task.submit();
+            gate.await_arrivals(1);
+            let waker = Waker::from(Arc::new(Parks(gate)));
+            let polled = Pin::new(&mut handle).poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+            drop(waker);
+            Ok(handle.wait())
+        });
+        assert_eq!(outer.submit().wait().unwrap().unwrap(), 7, "{kind:?}");
         end(&manager, &kit);
     });
 }

@@ -296,6 +296,79 @@ fn a_call_that_moves_out_of_its_task_holds_nobody_up() {
     });
 }
 
+// A handle that leaves its task in the middle does so no more than a call.
+#[test]
+fn a_handle_that_moves_out_of_its_task_holds_nobody_up() {
+    paused(async || {
+        let (manager, kit) = manager(2).await;
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let other = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            passed.pass().await;
+            Ok(inside.task(async move |_: &TaskContext, _: &mut Res| Ok(())).submit().await.is_ok())
+        });
+        let other = other.submit();
+        let (inside, on) = (manager.clone(), Valve::new());
+        let goes_on = on.clone();
+        let first = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let mut handle = inside.task(async move |_: &TaskContext, _: &mut Res| Ok(7)).submit();
+            poll_once(&mut handle).await;
+            let handle = tokio::spawn(handle);
+            goes_on.pass().await;
+            Ok(handle)
+        });
+        let first = first.submit();
+        gate.await_arrivals(1).await;
+        on.await_arrivals(1).await;
+        settle().await; // what was spawned has been polled
+        gate.open();
+        settle().await; // the other one waits: the first one's worker is going to serve it
+        on.open();
+        let handle = first.await.unwrap();
+        assert!(other.await.unwrap());
+        assert_eq!(handle.await.unwrap().unwrap(), 7);
+        end(&manager, &kit).await;
+    });
+}
+
+// A handle that has given its outcome is no wait, whoever keeps it: what its task awaits next is the only thing that it
+// needs, and closes a circle.
+#[test]
+fn a_handle_that_is_kept_after_its_outcome_hides_no_circle() {
+    paused(async || {
+        let (manager, kit) = manager(3).await;
+        let ((send_a, receive_a), (send_b, receive_b)) = (
+            tokio::sync::oneshot::channel::<Handle<bool>>(),
+            tokio::sync::oneshot::channel::<Handle<bool>>(),
+        );
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let a = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            let slow = async move |_: &TaskContext, _: &mut Res| {
+                passed.pass().await;
+                Ok(())
+            };
+            let mut slow = inside.task_once(slow).submit();
+            (&mut slow).await.expect("it is served by the third one");
+            let b = receive_b.await.expect("it is sent").await;
+            drop(slow);
+            Ok(b.is_ok())
+        });
+        let b = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            Ok(receive_a.await.expect("it is sent").await.is_ok())
+        });
+        let (a, b) = (a.submit(), b.submit());
+        gate.await_arrivals(1).await;
+        gate.open();
+        assert!(send_b.send(b).is_ok());
+        settle().await; // the first one waits for the second one, which comes to wait for it now
+        assert!(send_a.send(a).is_ok());
+        settle().await;
+        assert_eq!(manager.stats().running_tasks, 0, "they have ended");
+        end(&manager, &kit).await;
+    });
+}
+
 // As long as two things are awaited, nobody knows which one is needed; when one has come the other closes a circle.
 #[test]
 fn a_circle_that_is_left_over_is_broken() {

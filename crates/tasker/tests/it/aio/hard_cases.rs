@@ -21,7 +21,7 @@ use super::stage::{
     occupy, on_every_runtime, paused, pend_once, settle, since, still,
 };
 use crate::support::{
-    Fault, Kit, LIMIT, Recorder, Res, What, assert_complete, block_on, eventually, within,
+    Fault, Gate, Kit, LIMIT, Recorder, Res, What, assert_complete, block_on, eventually, within,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -924,5 +924,174 @@ fn a_task_that_has_ended_is_no_straggler_while_its_resource_is_destroyed() {
         slow.open();
         manager.join().await;
         kit.assert_all_destroyed_once();
+    });
+}
+
+// Threads are told so, too. A task that waits for room may be the one whose end makes it: inside it goes above the
+// capacity, and what has been let in is served by a stop.
+#[test]
+fn a_task_inside_a_task_never_waits_for_room() {
+    paused(async || {
+        let kit = Kit::new();
+        let manager = build(config(&kit, 2).queue_capacity(1)).await;
+        let (valve, mut busy) = occupy(&manager, 1).await;
+        let (inside, gate) = (manager.clone(), Valve::new());
+        let passed = gate.clone();
+        let outer = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+            passed.pass().await;
+            Ok(inside.queue_task(async |_, _| Ok(7)).await)
+        });
+        let outer = outer.submit();
+        gate.await_arrivals(1).await;
+        busy.push(manager.task(async move |_: &TaskContext, _: &mut Res| Ok(())).submit());
+        gate.open();
+        settle().await;
+        assert_eq!(manager.stats().queued_tasks, 2, "one more than there is room for");
+        let stopping = manager.clone();
+        let stop = tokio::spawn(async move { stopping.stop().await });
+        settle().await;
+        valve.open();
+        assert_eq!(outer.await.unwrap().unwrap(), 7, "it was not turned away");
+        for task in busy {
+            task.await.unwrap();
+        }
+        assert_complete(&stop.await.unwrap().unwrap());
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// Promise 3: what is made for the pool although nobody builds any more is destroyed. Here the building is given up by
+// `on_create` itself, which then returns what it made.
+#[test]
+fn what_is_made_while_the_building_is_given_up_is_destroyed() {
+    type Building = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+    paused(async || {
+        let (kit, building) = (Kit::new(), Arc::new(Mutex::new(Building::None)));
+        let (of, given_up) = (kit.clone(), Arc::clone(&building));
+        let create = move || {
+            let made = of.create();
+            if of.created() == 2 {
+                drop(given_up.lock().unwrap().take());
+            }
+            async move { made }
+        };
+        let destroy = kit.clone();
+        let config = AsyncConfig::new(create)
+            .on_destroy(move |res| std::future::ready(destroy.destroy(res)))
+            .worker_count(1)
+            .max_worker_count(1)
+            .resource_pool_size(1);
+        let mut future: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { drop(AsyncTaskManager::new(config).await) });
+        let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+        *building.lock().unwrap() = Some(future);
+        settle().await;
+        assert!(building.lock().unwrap().is_none(), "it was given up");
+        assert_eq!((kit.created(), kit.live()), (2, 0));
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// Whoever is told of a stuck task may take its time: the timekeeper does not wait for that.
+#[test]
+fn an_observer_that_takes_its_time_holds_no_deadline_up() {
+    struct TakesItsTime(Gate);
+    impl Observer for TakesItsTime {
+        fn on_event(&self, event: &Event<'_>) {
+            if let Event::TaskStuck { name: Some("slow"), .. } = event {
+                self.0.wait();
+            }
+        }
+    }
+    within(LIMIT, || {
+        let (kit, gate) = (Kit::new(), Gate::new());
+        Kind::MultiThread.runtime().block_on(async {
+            let observer = TakesItsTime(gate.clone());
+            let config = config(&kit, 2).stuck_after(MOMENT).observer(observer);
+            let manager = build(config).await;
+            let valve = Valve::new();
+            let passed = valve.clone();
+            let slow = manager.task_once(async move |_: &TaskContext, _: &mut Res| {
+                passed.pass().await;
+                Ok(())
+            });
+            let slow = slow.name("slow").submit();
+            gate.await_arrivals(1); // the runtime's own threads go on
+            let late = manager.task_once(async |_, _| Ok(forever().await)).timeout(MOMENT).await;
+            assert!(matches!(late, Err(TaskError::TimedOut)), "{late:?}");
+            gate.open();
+            valve.open();
+            slow.await.unwrap();
+            end(&manager, &kit).await;
+        });
+    });
+}
+
+// Dropping a future cancels its task's token. Whoever listens may panic: the resource goes home all the same, and the one
+// that dropped it is not the one to hear of it.
+#[test]
+fn a_listener_that_panics_is_nothing_to_whoever_drops_a_task() {
+    paused(async || {
+        let kit = Kit::new();
+        // The pooled one is for the urgent task, which would have to wait for another.
+        let config = config(&kit, 1).resource_pool_size(1).logger(NoopLogger);
+        let manager = build(config).await;
+        let listening = Arc::new(Mutex::new(None));
+        let keeps = Arc::clone(&listening);
+        let listens = async move |cx: &TaskContext, _: &mut Res| {
+            let mut cancelled: Pin<Box<dyn Future<Output = ()> + Send>> =
+                Box::pin(cx.token().cancelled());
+            let alarm = alarm(cancelled.as_mut());
+            *keeps.lock().unwrap() = Some((cancelled, alarm));
+            forever().await;
+            Ok(())
+        };
+        for urgent in [false, true] {
+            let mut task = if urgent {
+                ByHand::boxed(Box::pin(manager.task(&listens).run_now())
+                    as Pin<Box<dyn Future<Output = Outcome>>>)
+            } else {
+                ByHand::boxed(Box::pin(manager.task(&listens).into_future()) as _)
+            };
+            assert!(task.poll().is_pending());
+            drop(task);
+            let (cancelled, alarm) = listening.lock().unwrap().take().expect("it has run");
+            assert_eq!(alarm.0.load(Ordering::SeqCst), 1, "urgent: {urgent}");
+            drop(cancelled);
+        }
+        end(&manager, &kit).await;
+    });
+}
+
+// Promise 9: a worker whose resource was found not sound is one that recovers, until it has another.
+#[test]
+fn a_worker_whose_resource_is_not_sound_counts_as_recovering() {
+    paused(async || {
+        let (kit, making) = (Kit::new(), Valve::new());
+        making.open();
+        let (of, gate, destroy) = (kit.clone(), making.clone(), kit.clone());
+        let create = move || {
+            let (kit, gate) = (of.clone(), gate.clone());
+            async move {
+                gate.pass().await;
+                kit.create()
+            }
+        };
+        let config = AsyncConfig::new(create)
+            .on_destroy(move |res| std::future::ready(destroy.destroy(res)))
+            .validate(|_| Box::pin(async { false }))
+            .worker_count(1)
+            .max_worker_count(1)
+            .resource_pool_size(0);
+        let manager = build(config).await;
+        making.close();
+        let late = manager.task(async |_, _| Ok(forever().await)).timeout(SECOND).await;
+        assert!(matches!(late, Err(TaskError::TimedOut)), "{late:?}");
+        making.await_arrivals(2).await;
+        assert_eq!(manager.stats().recovering_workers, 1);
+        making.open();
+        nothing(&manager).await.unwrap();
+        end(&manager, &kit).await;
     });
 }

@@ -441,3 +441,27 @@ fn a_panic_between_two_awaits_ends_the_task() {
         assert_eq!(seen.count(gone(DestroyReason::Panicked)), 3);
     });
 }
+
+// Promise 11: a validation that a kill gave up has said nothing about its resource.
+#[test]
+fn a_resource_whose_validation_is_given_up_is_not_called_invalid() {
+    paused(async || {
+        let (kit, seen, checking) = (Kit::new(), Recorder::new(), Valve::new());
+        let checked = checking.clone();
+        let config = config(&kit, 1).observer(seen.clone()).validate(move |_| {
+            let checked = checked.clone();
+            Box::pin(async move {
+                checked.pass().await;
+                true
+            })
+        });
+        let manager = build(config).await;
+        let late = manager.task(async |_, _| Ok(forever().await)).timeout(SECOND).await;
+        assert!(matches!(late, Err(TaskError::TimedOut)), "{late:?}");
+        checking.await_arrivals(1).await;
+        assert_complete(&manager.kill().await.unwrap());
+        let reasons = [DestroyReason::Shutdown, DestroyReason::Invalid];
+        assert_eq!(reasons.map(|reason| seen.count(gone(reason))), [1, 0]);
+        kit.assert_all_destroyed_once();
+    });
+}
