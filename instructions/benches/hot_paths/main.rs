@@ -109,7 +109,7 @@ fn collect_only(handles: Handles) -> u64 {
 }
 
 // Tasks that go through a worker's thread. All threads count, and so does all the rest of the program: building and
-// stopping the manager, which is little beside so many tasks. The worker sometimes finds the next task and sometimes
+// stopping the manager, which takes an eightieth. The worker sometimes finds the next task and sometimes
 // has to be woken, as valgrind has it, so that runs differ by one per cent.
 #[library_benchmark(config = limits::SUBMIT_RUN_COLLECT.times_on_all_threads(20 * CALLS))]
 #[bench::idle(idle())]
