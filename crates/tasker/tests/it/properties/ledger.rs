@@ -340,8 +340,8 @@ impl Entry {
             From::Task(Inside::Joins(_) | Inside::Runs(_)) => true,
             // An await is one without a limit, whatever is around it.
             From::Task(Inside::Waits) => program.on.is_async(),
-            // A local resource is a worker's, and no other can be made for the call.
-            From::Task(Inside::RunsNow) => program.on == On::Local,
+            // A local resource is a worker's, and no other can be made for the call; in a pause it waits for a worker.
+            From::Task(Inside::RunsNow) => program.on == On::Local || program.pauses(),
             From::Task(Inside::Submits) | From::Caller(_) => false,
         };
         assert!(waits, "{}", tale());

@@ -302,6 +302,10 @@ impl Program {
             || self.steps().any(|step| matches!(step, Step::Kill | Step::StopWithin))
     }
 
+    pub(crate) fn pauses(&self) -> bool {
+        self.steps().any(|step| matches!(step, Step::Pause))
+    }
+
     pub(crate) fn cancels_all(&self) -> bool {
         self.steps().any(|step| matches!(step, Step::CancelAll))
     }

@@ -65,3 +65,32 @@ fn a_program_is_printed_as_the_code_that_makes_it() {
 fn a_program_can_be_replayed() {
     replay(&specimen());
 }
+
+// Promise 16. In a pause `run_now` waits for a worker as every task does, so that inside a task it can be refused when the
+// pause ends; the rule said that it never waits.
+#[test]
+fn an_urgent_task_inside_a_task_waits_in_a_pause() {
+    replay(&Program {
+        on: On::CurrentThread,
+        workers: 1,
+        burst: 0,
+        pool: 2,
+        capacity: Some((1, Overflow::Wait)),
+        delayed_retries: false,
+        validates: None,
+        failing_creates: 1,
+        failing_destroys: 2,
+        stuck: Some(true),
+        callers: vec![
+            vec![
+                Step::Task(task(Door::Run, Ending::Sick).lane(Priority::Low).once()),
+                Step::Task(task(Door::Run, Ending::Well).lane(Priority::Low)),
+                Step::Pause,
+            ],
+            vec![Step::Task(
+                task(Door::Run, Ending::Well).lane(Priority::Low).inside(Inside::RunsNow),
+            )],
+        ],
+        finale: Finale::Kill,
+    });
+}
