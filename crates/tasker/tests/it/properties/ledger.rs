@@ -261,8 +261,10 @@ impl Entry {
         assert!(story.queued <= 1 && story.finished.len() as u32 == story.queued, "{}", tale());
         let told = if self.let_go { 0..=1 } else { 1..=1 };
         assert!(told.contains(&self.delivered.len()), "{}", tale());
-        // Each attempt once; the last one may have had its resource and ended before it began.
-        let unseen = [Ended::Killed, Ended::Expired, Ended::Cancelled].map(Some);
+        // Each attempt once; the last one may have had its resource and ended before it began, or have waited
+        // for a temporary one that could not be made.
+        let unseen =
+            [Ended::Killed, Ended::Expired, Ended::Cancelled, Ended::CreateFailed].map(Some);
         let attempts = story.started + u32::from(unseen.contains(&story.finished.first().copied()));
         let most = if program.stuck.is_some() { attempts } else { 0 };
         assert!(story.stuck <= most, "{}", tale());
@@ -340,7 +342,7 @@ impl Entry {
             From::Task(Inside::Joins(_) | Inside::Runs(_)) => true,
             // An await is one without a limit, whatever is around it.
             From::Task(Inside::Waits) => program.on.is_async(),
-            // A local resource is a worker's, and no other can be made for the call; in a pause it waits for a worker.
+            // A local resource is a worker's, and no other can be made for the call; a pause holds it up, too.
             From::Task(Inside::RunsNow) => program.on == On::Local || program.pauses(),
             From::Task(Inside::Submits) | From::Caller(_) => false,
         };

@@ -66,8 +66,8 @@ fn a_program_can_be_replayed() {
     replay(&specimen());
 }
 
-// Promise 16. In a pause `run_now` waits for a worker as every task does, so that inside a task it can be refused when the
-// pause ends; the rule said that it never waits.
+// Promise 16. In a pause `run_now` waits for a worker as every task does, so that inside a task it can be refused
+// when the pause ends; the rule said that it never waits.
 #[test]
 fn an_urgent_task_inside_a_task_waits_in_a_pause() {
     replay(&Program {
