@@ -312,8 +312,8 @@ impl Entry {
             Ended::Panicked => {
                 runs > 0 && matches!(task.ending, Ending::Panics | Ending::PanicsInDrop)
             }
-            // 17.
-            Ended::TimedOut => runs > 0 && task.timeout,
+            // 17. A future's time may be over before it is polled.
+            Ended::TimedOut => task.timeout && (runs > 0 || program.on.is_async()),
             Ended::Expired => runs == 0 && task.start_within.is_some(),
             Ended::Cancelled => asked || program.cancels_all() || program.kills(),
             // 11: what waited, be it for its first attempt or for a retry.
