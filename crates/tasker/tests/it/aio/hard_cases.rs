@@ -1028,8 +1028,8 @@ fn an_observer_that_takes_its_time_holds_no_deadline_up() {
     });
 }
 
-// Dropping a future cancels its task's token. Whoever listens may panic: the resource goes home all the same, and the one
-// that dropped it is not the one to hear of it.
+// Dropping a future cancels its task's token. Whoever listens may panic: the resource goes home all the same,
+// and the one that dropped it is not the one to hear of it.
 #[test]
 fn a_listener_that_panics_is_nothing_to_whoever_drops_a_task() {
     paused(async || {
