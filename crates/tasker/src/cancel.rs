@@ -221,6 +221,8 @@ impl CancelToken {
     /// Exact only while no holder can clone: the callers hold the lock under which the others do. Ask this
     /// first and whether the token is cancelled afterwards: who held it may have cancelled it, and gone.
     pub(crate) fn held_by_at_most(&self, holders: usize) -> bool {
+        #[cfg(shuttle)]
+        crate::sync::yield_now(); // the count is std's: without this nobody comes between it and what was done before
         let few = Arc::strong_count(&self.0) <= holders;
         // The count is read without ordering. The fence makes seen whatever a holder did with its clone before
         // it dropped it. (In a model it would order what the crate does not, and hide mistakes.)

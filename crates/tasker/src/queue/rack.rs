@@ -55,9 +55,10 @@ impl<R, E> Queue<R, E> {
     pub(crate) fn lay_back(&self, loan: Loan<R>, now: Instant) -> Result<(), Loan<R>> {
         let Some(rack) = &self.rack else { return Err(loan) };
         // A token that was cancelled, or that somebody keeps, is not used again. It has two holders here, the lease
-        // and the seat; others clone it under the lock, and then the rack refuses.
+        // and the seat; others clone it under the lock, and then the rack refuses. Holders first: whoever kept it may
+        // have cancelled it, and gone.
         let token = &loan.lease.token;
-        if token.why().is_some() || !token.held_by_at_most(2) {
+        if !token.held_by_at_most(2) || token.why().is_some() {
             return Err(loan);
         }
         let Loan { seat, lease, id, attempt } = loan;

@@ -62,6 +62,27 @@ fn a_cancelled_task_runs_at_most_once_and_is_answered_once() {
     });
 }
 
+// Promise 17. Where a resource goes back without the lock, its token was asked first whether it is cancelled and then
+// who holds it: whoever cancelled it in between, and let go of it, cancelled the next task.
+#[test]
+fn who_cancels_a_token_as_its_task_ends_does_not_reach_the_next_task() {
+    explore(|| {
+        let world = World::new();
+        let manager = world.manager(1, 1);
+        let ended = manager.queue_task(|cx, _| {
+            let token = cx.token().clone();
+            Ok(thread::spawn(move || token.cancel()))
+        });
+        let next =
+            manager.queue_task(|cx, _| if cx.is_cancelled() { Err(Fault::Own) } else { Ok(()) });
+        assert!(next.is_ok(), "it has a token of its own");
+        ended.unwrap().join().unwrap();
+        let report = manager.stop().unwrap();
+        world.assert_adds_up(&report, 1);
+        assert_eq!(report.completed, 2);
+    });
+}
+
 // Promise 17: a token is cancelled after the lock, when the task that it was meant for may have ended.
 #[test]
 fn a_cancel_that_comes_late_does_not_reach_the_next_task() {
