@@ -16,11 +16,9 @@ use crate::task::{Name, Settings, TaskId};
 /// no more than a few callers run at the same time, unless their tasks take so long that a lock does not matter.
 const PLACES: usize = 16;
 
-/// The bits of the word: one for each seat whose resource may be taken, then who waits, then whether the
-/// rack is open. A closed rack is all zeros.
-const OPEN: u64 = 1 << 63;
-const CLAIMS: u64 = 1 << 62;
-const LEVEL_SHIFT: u32 = 60;
+/// The bits of the word: one for each seat whose resource may be taken, then who waits. A closed rack is all zeros.
+const CLAIMS: u64 = 1 << 63;
+const LEVEL_SHIFT: u32 = 61;
 const LEVEL: u64 = 3 << LEVEL_SHIFT;
 const SEATS: u64 = (1 << PLACES) - 1;
 
@@ -259,7 +257,7 @@ impl<R: Send> Rack<R> for Places<R> {
     }
 
     fn open(&self, seats: u64, queued: Option<Queued>) {
-        let mut word = OPEN | seats;
+        let mut word = seats;
         if let Some(Queued { level, until }) = queued {
             word |= CLAIMS | (level as u64) << LEVEL_SHIFT;
             let until = until.saturating_duration_since(self.start).as_nanos();
