@@ -1,21 +1,29 @@
 //! What is lent without the lock comes home, is in one place, and is seen by whoever takes the lock.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loom::thread;
 
 use super::lending::{call, idle_seat};
-use super::{Condition, Counted, now, perform, rack_queue};
-use crate::queue::{Attempted, Effects, Loan, Mode, Order, Queue, Submitted};
+use super::{Condition, Counted, any_queue, now, perform, rack_queue, rules};
+use crate::queue::{
+    Attempted, Borrowed, Effects, Loan, Mode, OVERTAKING, Order, Queue, Rules, Submitted,
+};
+use crate::resource::life::LifeRules;
 use crate::task::Settings;
 use crate::worker::settle::{Case, Gone, Went};
 
 /// Brings a resource back as the engine does: without the lock, or with it where that is refused.
 fn bring_back(queue: &Queue<u32, ()>, loan: Loan<u32>) {
-    let Err(loan) = queue.lay_back(loan, now()) else { return };
+    if let Err(loan) = queue.lay_back(loan, now()) {
+        give_back(queue, loan, now());
+    }
+}
+
+fn give_back(queue: &Queue<u32, ()>, loan: Loan<u32>, finished: Instant) {
     let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
-    let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
+    let attempted = Attempted { case, delay: Duration::ZERO, finished };
     let mut fx = Effects::new();
     let returned = queue.give_back(loan, &Settings::here(0), None, attempted, &mut fx);
     perform(fx);
@@ -46,6 +54,102 @@ fn assert_all_home(queue: &Queue<u32, ()>, seats: &[usize], tasks: u32) {
     }
     let used: u32 = seats.iter().map(|seat| queue.take_for_model(*seat).expect("it is home")).sum();
     assert_eq!(used, tasks, "each task had a resource to itself");
+}
+
+// Promise 18: while nobody waits and there is a resource for each, nobody needs the lock to take one or to bring it back.
+#[test]
+fn nobody_takes_the_lock_while_there_is_a_resource_for_each() {
+    loom::model(|| {
+        let queue = rack_queue(2, false);
+        let seats = [idle_seat(&queue), idle_seat(&queue)];
+        let run = |queue: &Queue<u32, ()>| {
+            let mut loan = queue.pick(&Settings::here(0), 1, now()).expect("one is there");
+            *loan.lease.resource += 1;
+            assert!(queue.lay_back(loan, now()).is_ok(), "nobody has to know");
+        };
+        let other = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || run(&queue))
+        };
+        run(&queue);
+        other.join().unwrap();
+        run(&queue);
+        assert_all_home(&queue, &seats, 3);
+    });
+}
+
+// Promise 18: where the load is measured, whoever is the first in a bucket of 100 ms or ends a task in another one takes
+// the lock, and nobody else; where it is not, nobody.
+#[test]
+fn only_the_first_in_a_bucket_takes_the_lock() {
+    loom::model(|| {
+        let rules = Rules {
+            burst_interval: Duration::from_secs(1),
+            racks: true,
+            ..rules(1, 2, true, LifeRules::default())
+        };
+        let queue = any_queue(rules);
+        queue.built(now(), &mut Effects::new());
+        idle_seat(&queue);
+        let settings = Settings::here(0);
+        let pick = |now| queue.pick(&settings, 1, now);
+        let needs_no_lock = |now| pick(now).is_some_and(|loan| queue.lay_back(loan, now).is_ok());
+        let at = |bucket| now() + Duration::from_millis(100) * bucket;
+        assert!(needs_no_lock(at(0)));
+        assert!(!needs_no_lock(at(1)));
+        let mut fx = Effects::new();
+        let borrowed = queue.borrow(&settings, Mode::Wait, None, at(1), 0, &mut fx);
+        perform(fx);
+        let Borrowed::Loan(first) = borrowed else { panic!("it is there") };
+        give_back(&queue, first, at(1));
+        assert!(needs_no_lock(at(1)));
+        let long = pick(at(1)).expect("it is there");
+        let Err(long) = queue.lay_back(long, at(2)) else { panic!("it ended in another one") };
+        give_back(&queue, long, at(2));
+        assert!(needs_no_lock(at(2)));
+        queue.load(at(3)).expect("there is something to scale");
+        assert!(needs_no_lock(at(3)));
+        let mut fx = Effects::new();
+        queue.resize(1, 1, at(3), &mut fx).unwrap();
+        perform(fx);
+        assert!(needs_no_lock(at(5)), "there is nothing to scale any more");
+    });
+}
+
+// Promises 4 and 18: who waits although a resource lies there is overtaken by its own lane for a while, by higher ones
+// at any time, and by lower ones and past a job of its lane never.
+#[test]
+fn who_waits_is_overtaken_without_the_lock_as_it_is_with_it() {
+    loom::model(|| {
+        let queue = rack_queue(1, true);
+        let seat = idle_seat(&queue);
+        let (settings, late) = (Settings::here(0), now() + OVERTAKING);
+        let pick = |level, now| queue.pick(&settings, level, now);
+        let first = pick(1, now()).expect("nobody waits");
+        let mut fx = Effects::new();
+        let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
+        perform(fx);
+        let Borrowed::Claim { key, .. } = borrowed else { panic!("it is out") };
+        bring_back(&queue, first);
+        assert!(pick(0, now()).is_none(), "a lower lane");
+        assert!(pick(1, late).is_none(), "for long enough");
+        for (level, now) in [(1, now()), (2, late)] {
+            let loan = pick(level, now).expect("it may be overtaken");
+            assert!(queue.lay_back(loan, now).is_ok(), "whoever waits looks again by itself");
+        }
+        let task = Counted::new();
+        let mut fx = Effects::new();
+        let submitted = queue.submit(task.job(), Mode::Wait, now(), 0, &mut fx);
+        perform(fx);
+        assert!(matches!(submitted, Submitted::Accepted));
+        assert!(pick(1, now()).is_none(), "a job waits in the same lane");
+        let Ok(loan) = queue.await_claim(key, Vec::new, now, perform) else {
+            panic!("it is its turn")
+        };
+        bring_back(&queue, loan);
+        let (order, _) = queue.order_for_model(seat).expect("the job is next");
+        assert!(matches!(order, Order::Run(_)));
+    });
 }
 
 // Promises 3 and 18: also where some find it gone and wait.

@@ -1,11 +1,13 @@
 //! What becomes of tasks: lent, cancelled, retried, run at once, panicking, timed out.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shuttle::thread;
 
 use super::{Count, Fault, World, build, explore, panic_quietly, until_told};
-use crate::{Backoff, Priority, TaskError};
+use crate::{Backoff, Event, Observer, Phase, Priority, TaskError};
 
 // Promises 1 and 18.
 #[test]
@@ -31,6 +33,73 @@ fn blocked_callers_pass_one_resource_on_and_nobody_waits_for_ever() {
         let report = manager.stop().unwrap();
         world.assert_adds_up(&report, 1);
         assert_eq!((report.completed, runs.get()), (4, 4));
+    });
+}
+
+// Promise 4: a caller that is running overtakes none of a higher lane.
+#[test]
+fn a_lower_caller_never_overtakes_one_that_waits() {
+    explore(|| {
+        let world = World::new();
+        let manager = world.manager(1, 1);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let call = |priority| {
+            let (manager, order) = (manager.clone(), Arc::clone(&order));
+            let task = move |_: &_, _: &mut _| {
+                order.lock().unwrap().push(priority);
+                Ok(())
+            };
+            move || manager.task(task).priority(priority).run().unwrap()
+        };
+        let normal = call(Priority::Normal);
+        let waits = || {
+            let normal = thread::spawn(normal);
+            while manager.stats().queued_tasks == 0 {
+                thread::yield_now();
+            }
+            normal
+        };
+        let normal = manager.task_once(|_, _| Ok(waits())).run().unwrap();
+        call(Priority::Low)();
+        normal.join().unwrap();
+        assert_eq!(*order.lock().unwrap(), [Priority::Normal, Priority::Low]);
+        world.assert_adds_up(&manager.stop().unwrap(), 1);
+    });
+}
+
+/// The last number with which a task was queued, and that of a stop's beginning.
+#[derive(Clone, Default)]
+struct Numbers(Arc<[AtomicU64; 2]>);
+
+impl Observer for Numbers {
+    fn on_event(&self, event: &Event<'_>) {
+        let [queued, stopping] = &*self.0;
+        match event {
+            Event::TaskQueued { .. } => queued.fetch_max(event.sequence(), Ordering::SeqCst),
+            Event::PhaseChanged { phase: Phase::Stopping, .. } => {
+                stopping.swap(event.sequence(), Ordering::SeqCst)
+            }
+            _ => 0,
+        };
+    }
+}
+
+// Small print, "About watching": events may be told in another order, and their numbers have the right one.
+#[test]
+fn a_task_that_came_before_a_stop_has_an_earlier_number() {
+    explore(|| {
+        let (world, numbers) = (World::new(), Numbers::default());
+        let manager = build(world.config(1, 1).observer(numbers.clone()));
+        let caller = {
+            let manager = manager.clone();
+            thread::spawn(move || manager.queue_task(|_, _| Ok(())).is_ok())
+        };
+        let report = manager.stop().unwrap();
+        let accepted = u64::from(caller.join().unwrap());
+        assert_eq!((report.accepted, report.completed), (accepted, accepted));
+        let [queued, stopping] = &*numbers.0;
+        assert!(queued.load(Ordering::SeqCst) < stopping.load(Ordering::SeqCst));
+        world.assert_adds_up(&report, 1);
     });
 }
 
