@@ -350,6 +350,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_late_counts_in_the_bucket_that_is_being_filled() {
+        let start = real_now();
+        let mut gauge = Gauge::new(start);
+        assert_eq!(gauge.turns_at(), start + WIDTH);
+        gauge.add(3, 2, ms(50));
+        gauge.turn(start + ms(350));
+        assert_eq!(gauge.turns_at(), start + 4 * WIDTH);
+        for (arrivals, attempts, busy) in [(4, 1, ms(70)), (1, 3, ms(10))] {
+            gauge.add(arrivals, attempts, busy);
+        }
+        let load = load(&mut gauge, &[], start + ms(399));
+        let last = |over| {
+            let (Bucket { arrivals, attempts, busy }, _) = load.history.last(over);
+            (arrivals, attempts, (busy * 1000.0).round())
+        };
+        assert_eq!(last(WIDTH), (5, 4, 80.0));
+        assert_eq!(last(4 * WIDTH), (8, 6, 130.0));
+    }
+
+    #[test]
     fn attempts_that_ended_are_told_by_the_second() {
         let start = real_now();
         let mut gauge = Gauge::new(start);

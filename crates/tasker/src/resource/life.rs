@@ -165,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_is_kept_as_long_as_its_worker_unless_a_rule_may_end_it() {
+        let (time, none) = (Some(secs(9)), LifeRules::default());
+        let table = [
+            (none, true),
+            (LifeRules { idle_timeout: time, min_idle: 2, ..none }, true), // of workers and of the pool
+            (LifeRules { max_lifetime: time, ..none }, false),
+            (LifeRules { max_uses: Some(9), ..none }, false),
+            (LifeRules { validate_after: time, ..none }, false),
+        ];
+        for (rules, keeps) in table {
+            assert_eq!(rules.keeps_all(), keeps, "{rules:?}");
+        }
+    }
+
+    #[test]
     fn a_use_that_was_none_does_not_count() {
         let rules = LifeRules { max_uses: Some(2), ..LifeRules::default() };
         let mut life = used(&rules, 2);

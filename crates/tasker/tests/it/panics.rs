@@ -291,6 +291,21 @@ fn a_closure_whose_drop_panics_still_has_its_outcome() {
     });
 }
 
+// Promise 8: so does one that could run again, and has only one attempt since it is urgent.
+#[test]
+fn an_urgent_closure_whose_drop_panics_still_has_its_outcome() {
+    on_every_manager(|kind| {
+        let manager = kind.build(Kit::new().config(1));
+        let mine = Mine;
+        let task = manager.task(move |_, _| {
+            let _ = &mine;
+            Ok(7)
+        });
+        assert_eq!(task.run_now().unwrap(), 7);
+        assert_alive(&manager);
+    });
+}
+
 // Promise 8: a value that nobody wants may panic in its drop.
 #[test]
 fn a_value_whose_drop_panics_loses_no_worker() {

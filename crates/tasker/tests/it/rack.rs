@@ -1,11 +1,19 @@
 //! Promises 1, 2, 8 and 18: what callers do with idle resources, for which they take no lock, is known to everybody.
 
+use std::thread;
 use std::time::Duration;
 
+use tasker::autoscale::Load;
 use tasker::testing::ManualClock;
 use tasker::{TaskError, TaskManager};
 
-use crate::support::{Busy, Kit, Puppet, Res, assert_complete, eventually, submit};
+use crate::support::{
+    Busy, Gate, Kit, Puppet, Res, assert_complete, await_rest, begin_stop, end, eventually,
+    report_of, submit, wait_all, waiting,
+};
+
+/// The width of a policy's buckets, and how often it is asked.
+const BUCKET: Duration = Duration::from_millis(100);
 
 fn manager(kit: &Kit, workers: usize) -> TaskManager<Res, crate::support::Fault> {
     TaskManager::new(kit.config(workers)).unwrap()
@@ -55,6 +63,93 @@ fn what_runs_when_a_manager_is_killed_is_cancelled_and_named() {
     kit.assert_all_destroyed_once();
 }
 
+// Promise 1: that a resource lies there is not enough.
+#[test]
+fn a_caller_waits_in_a_pause_although_a_resource_is_idle() {
+    let kit = Kit::new();
+    let manager = manager(&kit, 1);
+    manager.pause();
+    thread::scope(|scope| {
+        let caller = scope.spawn(|| manager.queue_task(|_, _| Ok(())));
+        eventually("it waits", || waiting(&manager) == 1);
+        assert_eq!(manager.stats().idle_workers, 1);
+        manager.resume();
+        caller.join().unwrap().unwrap();
+    });
+    end(&manager, &kit);
+}
+
+// Promise 10.
+#[test]
+fn no_caller_comes_in_once_a_stop_has_begun_although_a_resource_is_idle() {
+    let kit = Kit::new();
+    let manager = manager(&kit, 2);
+    let busy = Busy::with(&manager, 1);
+    let stop = begin_stop(&manager);
+    assert_eq!(manager.stats().idle_workers, 1);
+    let late = manager.queue_task(|_, _| Ok(()));
+    assert!(matches!(late, Err(TaskError::ShuttingDown)), "{late:?}");
+    busy.release();
+    assert_complete(&report_of(stop));
+    kit.assert_all_destroyed_once();
+}
+
+// Promises 2 and 18: only the first few workers' resources can be had without the lock, and all of them can be had.
+#[test]
+fn every_worker_lends_however_many_there_are() {
+    let (kit, workers) = (Kit::new(), 20);
+    let manager = manager(&kit, workers);
+    for _ in 0..2 {
+        let gate = Gate::new();
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    let waits = |_: &_, _: &mut _| {
+                        gate.wait();
+                        Ok(())
+                    };
+                    manager.queue_task(waits).unwrap();
+                });
+            }
+            gate.await_arrivals(workers);
+            let stats = manager.stats();
+            assert_eq!((stats.running_tasks, stats.idle_workers), (workers, 0));
+            gate.open();
+        });
+        assert_eq!(manager.stats().idle_workers, workers);
+    }
+    end(&manager, &kit);
+}
+
+// Promise 17: a token that was cancelled, or that somebody keeps, is no later task's.
+#[test]
+fn a_token_that_its_task_cancels_or_leaves_behind_is_not_used_again() {
+    let kit = Kit::new();
+    let manager = manager(&kit, 1);
+    let is_cancelled = |first: &(dyn Fn() + Sync)| {
+        let task = manager.queue_task(|cx, _| {
+            first();
+            Ok(cx.is_cancelled())
+        });
+        task.unwrap()
+    };
+    let cancels = manager.queue_task(|cx, _| {
+        cx.token().cancel();
+        Ok(())
+    });
+    cancels.unwrap();
+    assert!(!is_cancelled(&|| {}));
+    let kept = manager.queue_task(|cx, _| Ok(cx.token().clone())).unwrap();
+    assert!(!is_cancelled(&|| kept.cancel()));
+    end(&manager, &kit);
+}
+
+/// How many tasks came, and how many attempts ended, over the last while.
+fn counts(load: &Load, over: Duration) -> (f64, f64) {
+    let count = |rate: f64| (rate * load.seen(over).as_secs_f64()).round();
+    (count(load.arrival_rate(over)), count(load.completion_rate(over)))
+}
+
 // The windows of the policy have what ran without a lock, in the time in which it ran.
 #[test]
 fn a_policy_is_shown_what_ran_before_a_task_had_to_wait() {
@@ -78,15 +173,93 @@ fn a_policy_is_shown_what_ran_before_a_task_had_to_wait() {
     eventually("it is asked", || puppet.asked() > 0);
     let load = puppet.last();
     let (recent, all) = (Duration::from_secs(1), Duration::from_secs(10));
-    let count = |rate: f64, over| (rate * load.seen(over).as_secs_f64()).round();
-    assert_eq!(count(load.arrival_rate(recent), recent), 7.0);
-    assert_eq!(count(load.completion_rate(recent), recent), 5.0);
-    assert_eq!(count(load.arrival_rate(all), all), 27.0);
-    assert_eq!(count(load.completion_rate(all), all), 25.0);
+    assert_eq!(counts(&load, recent), (7.0, 5.0));
+    assert_eq!(counts(&load, all), (27.0, 25.0));
     assert_eq!(load.service_time(recent), Duration::from_millis(10));
     busy.release();
     for handle in waiting {
         handle.wait().unwrap();
     }
     assert_complete(&manager.stop().unwrap());
+}
+
+// Each in its own bucket: also what begins in one and ends in the next, and what comes just as one ends.
+#[test]
+fn a_policy_is_shown_when_each_task_came_and_ended() {
+    let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+    let config = kit.config(1).max_worker_count(2).burst_interval(BUCKET);
+    let manager = TaskManager::new(config.clock(clock.clone()).scaling(puppet.clone())).unwrap();
+    for _ in 0..3 {
+        manager.queue_task(|_, _| Ok(())).unwrap();
+    }
+    let long = manager.queue_task(|_, _| {
+        clock.advance(BUCKET);
+        Ok(())
+    });
+    long.unwrap();
+    clock.advance(BUCKET);
+    manager.queue_task(|_, _| Ok(())).unwrap();
+    clock.advance(10 * BUCKET);
+    let busy = Busy::with(&manager, 1);
+    puppet.hold();
+    let waiting = submit(&manager, 1);
+    eventually("it is asked", || puppet.asked() > 0);
+    let load = puppet.last();
+    assert_eq!(counts(&load, 10 * BUCKET), (3.0, 1.0), "since the second bucket was over");
+    assert_eq!(counts(&load, 11 * BUCKET), (3.0, 2.0), "since the first was");
+    assert_eq!(counts(&load, 12 * BUCKET), (7.0, 5.0), "in all");
+    busy.release();
+    wait_all(waiting);
+    end(&manager, &kit);
+}
+
+#[test]
+fn a_policy_is_shown_what_ran_since_a_resize_made_room() {
+    let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+    let config = kit.config(1).burst_interval(BUCKET);
+    let manager = TaskManager::new(config.clock(clock.clone()).scaling(puppet.clone())).unwrap();
+    for _ in 0..2 {
+        manager.queue_task(|_, _| Ok(())).unwrap(); // nobody asks about these
+    }
+    manager.resize(1, 2).unwrap();
+    for _ in 0..3 {
+        manager.queue_task(|_, _| Ok(())).unwrap();
+    }
+    let busy = Busy::with(&manager, 1);
+    let waiting = submit(&manager, 1);
+    eventually("it is asked", || puppet.asked() > 0);
+    assert_eq!(counts(&puppet.last(), BUCKET), (5.0, 3.0));
+    busy.release();
+    wait_all(waiting);
+    end(&manager, &kit);
+}
+
+// Whoever was used last is told by when its task ended, and not by when the queue heard of it last.
+#[test]
+fn a_worker_whose_resource_is_in_use_time_and_again_is_not_the_coldest() {
+    let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+    let config = kit.config(1).max_worker_count(2).burst_interval(BUCKET);
+    let manager = TaskManager::new(config.clock(clock.clone()).scaling(puppet.clone())).unwrap();
+    puppet.say_workers(2);
+    Busy::with(&manager, 2).release();
+    puppet.hold();
+    await_rest(&manager, 2);
+    let run = || manager.queue_task(|_, res| Ok(res.id())).unwrap();
+    run(); // whoever is the first in a bucket takes the lock
+    let own = run();
+    let (used, busy) =
+        manager.queue_task(|_, res| Ok((res.id(), Busy::with(&manager, 1)))).unwrap();
+    assert_eq!(used, own, "a thread uses one resource while it is there");
+    await_rest(&manager, 1);
+    clock.advance(Duration::from_secs(1));
+    busy.release();
+    await_rest(&manager, 2); // the other one rests for a shorter time
+    run();
+    clock.advance(BUCKET / 2);
+    assert_eq!(run(), own);
+    puppet.say_workers(1);
+    clock.advance(BUCKET);
+    kit.wait_until(|counts| counts.destroyed == 1);
+    assert!(!kit.is_gone(own), "it was used last");
+    end(&manager, &kit);
 }

@@ -642,6 +642,25 @@ fn a_pool_keeps_min_idle_resources() {
     }
 }
 
+// Small print: it is there although the caller that took the last idle resource did so without waiting for anything.
+#[test]
+fn a_caller_that_takes_the_last_idle_resource_has_another_one_made() {
+    within(LIMIT, || {
+        let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+        let config = kit.config(1).max_worker_count(2).burst_interval(INTERVAL).min_idle(1);
+        let config = config.clock(clock.clone()).scaling(puppet.clone());
+        let manager = TaskManager::new(config).unwrap();
+        assert_eq!(kit.created(), 1, "one is idle");
+        let made = manager.queue_task(|_, _| {
+            clock.advance(INTERVAL);
+            kit.wait_until(|counts| counts.created == 2);
+            Ok(())
+        });
+        made.unwrap();
+        end(&manager, &kit);
+    });
+}
+
 // Small print: `min_idle` is there before anybody waits, beyond those in use, below the cap.
 #[test]
 fn idle_workers_are_kept_ready_although_no_task_waits() {

@@ -1,5 +1,6 @@
 //! Promise 14 and its small print: what is counted, and when.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tasker::{MetricsCollector, TaskLifecycleTimestamps, TaskMetrics};
@@ -13,6 +14,7 @@ on_every_kind![
     every_accepted_task_arrives_and_ends_once,
     what_never_started_is_neither_completed_nor_failed,
     failures_are_timed_too,
+    a_collector_of_ones_own_is_told_of_every_arrival,
     what_is_refused_does_not_arrive,
 ];
 
@@ -53,12 +55,15 @@ fn what_never_started_is_neither_completed_nor_failed<K: Kind>() {
 
 #[derive(Default)]
 struct Times {
+    arrived: AtomicU64,
     completed: Mutex<Vec<TaskLifecycleTimestamps>>,
     failed: Mutex<Vec<TaskLifecycleTimestamps>>,
 }
 
 impl MetricsCollector for Times {
-    fn record_arrival(&self) {}
+    fn record_arrival(&self) {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+    }
     fn record_completion(&self, stamps: &TaskLifecycleTimestamps) {
         self.completed.lock().unwrap().push(*stamps);
     }
@@ -87,6 +92,19 @@ fn failures_are_timed_too<K: Kind>() {
         assert!(stamps.started_at <= stamps.finished_at, "{stamps:?}");
     }
     assert!(failed[0].finished_at <= failed[1].queued_at, "one after the other");
+}
+
+// Promise 15: whatever door they come by.
+fn a_collector_of_ones_own_is_told_of_every_arrival<K: Kind>() {
+    let (kit, told) = (Kit::new(), Arc::new(Times::default()));
+    let collector: Option<Arc<dyn MetricsCollector>> = Some(Arc::<Times>::clone(&told));
+    let manager = K::build(Settings { collector, ..Settings::new(&kit, 1) });
+    manager.run(returns()).unwrap();
+    manager.submit(returns()).wait().unwrap();
+    manager.run_now(returns()).unwrap();
+    assert_complete(&manager.stop().unwrap());
+    assert_eq!(told.arrived.load(Ordering::SeqCst), 3);
+    assert_eq!(told.completed.lock().unwrap().len(), 3);
 }
 
 // Small print, "The report adds up" and "Metrics".
