@@ -8,7 +8,8 @@ use tasker::testing::ManualClock;
 use tasker::{Priority, TaskError, TaskStatus};
 
 use crate::support::{
-    Busy, Kit, Puppet, assert_complete, end, on_every_manager, submit, wait_all, waiting,
+    Busy, Kit, Puppet, assert_complete, begin_stop, end, on_every_manager, report_of, submit,
+    wait_all, waiting,
 };
 
 /// More than go without the lock, so that some went with it.
@@ -119,6 +120,26 @@ fn what_a_task_hands_in_is_before_everything_of_a_lower_lane() {
         let words: Vec<_> = told.try_iter().collect();
         assert_eq!(words, ["first", "second", "third", "fourth", "low"]);
         end(&manager, &kit);
+    });
+}
+
+// Promise 12: although tasks wait and everybody is busy.
+#[test]
+fn nothing_is_handed_in_once_a_stop_has_begun() {
+    on_every_manager(|kind| {
+        let kit = Kit::new();
+        let manager = kind.build(kit.config(1));
+        let busy = Busy::with(&manager, 1);
+        let handles = submit(&manager, TASKS);
+        let stop = begin_stop(&manager);
+        for handle in submit(&manager, 3) {
+            assert!(matches!(handle.wait(), Err(TaskError::ShuttingDown)));
+        }
+        busy.release();
+        wait_all(handles);
+        let report = report_of(stop);
+        assert_eq!((report.accepted, report.completed), (TASKS as u64 + 1, TASKS as u64 + 1));
+        kit.assert_all_destroyed_once();
     });
 }
 
