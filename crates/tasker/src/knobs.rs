@@ -199,6 +199,7 @@ impl<E> Knobs<E> {
             naps: clock.naps(),
             slots: how.slots,
             racks: how.lends && stuck_after.is_none() && min_idle == 0 && life.keeps_all(),
+            inbox: true,
             stuck_after,
             replace_stuck,
             counts_arrivals: collector.is_none().then_some(start),

@@ -3,6 +3,7 @@
 mod blocked;
 mod cancel;
 mod completion;
+mod inbox;
 mod lending;
 mod polling;
 mod queue;
@@ -73,6 +74,7 @@ fn rules(seats: usize, max: usize, lends: bool, life: LifeRules) -> Rules {
         shelves: lends,
         naps: false,
         racks: false,
+        inbox: false,
         slots: false,
         stuck_after: None,
         replace_stuck: false,
@@ -113,7 +115,13 @@ struct Counted {
     ticket: Ticket,
     ran: AtomicUsize,
     answered: AtomicUsize,
+    /// When it ran, among all tasks of all models.
+    turn: AtomicUsize,
+    /// What it hands in when it runs.
+    then: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
+
+static TURNS: AtomicUsize = AtomicUsize::new(0);
 
 impl Counted {
     fn new() -> Arc<Self> {
@@ -129,6 +137,8 @@ impl Counted {
             ticket: Ticket::new(settings, false, now()),
             ran: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
+            then: std::sync::Mutex::default(),
         })
     }
 
@@ -142,6 +152,17 @@ impl Counted {
 
     fn answered(&self) -> usize {
         self.answered.load(Ordering::SeqCst)
+    }
+
+    /// Has it hand in another task when it runs.
+    fn then(&self, queue: &Arc<Queue<u32, ()>>, task: &Arc<Self>) {
+        let (queue, task) = (Arc::clone(queue), Arc::clone(task));
+        let hand_in = move || assert!(queue::submit(&queue, &task));
+        *self.then.lock().unwrap() = Some(Box::new(hand_in));
+    }
+
+    fn turn(&self) -> usize {
+        self.turn.load(Ordering::SeqCst)
     }
 }
 
@@ -158,6 +179,9 @@ impl Runnable<u32, ()> for Counted {
 
     fn attempt(&self, _: &TaskContext, _: &mut u32) -> Ran<()> {
         self.ran.fetch_add(1, Ordering::SeqCst);
+        let then = self.then.lock().unwrap().take();
+        then.into_iter().for_each(|hand_in| hand_in());
+        self.turn.store(TURNS.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
         Ran::Well
     }
 

@@ -124,6 +124,7 @@ impl<R, E> State<R, E> {
             }
             Due::Tick => {
                 self.tick = None;
+                self.hastened = false;
                 fx.look = true;
             }
             Due::Age(seat) => self.age(seat, now, fx),

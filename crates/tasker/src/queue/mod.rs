@@ -10,6 +10,7 @@ mod door;
 mod due;
 mod floor;
 mod guest;
+mod inbox;
 #[cfg(all(test, loom))]
 mod inspect;
 pub(crate) mod job;
@@ -53,6 +54,7 @@ use crate::sync::{AtomicU64, Condvar, Mutex, Numbers, Ordering, Waiter};
 use crate::task::{Name, Priority, TaskId};
 
 use delay::{Agenda, Appointment};
+use inbox::Inbox;
 use job::{Job, Place};
 use lanes::{LEVELS, Lanes};
 use line::Line;
@@ -86,6 +88,8 @@ pub(crate) struct Rules {
     pub(crate) slots: bool,
     /// Idle resources lie on a rack, from which callers take them without the lock.
     pub(crate) racks: bool,
+    /// Tasks are handed in without the lock while everybody is busy.
+    pub(crate) inbox: bool,
     /// How long an attempt may take before it is told of.
     pub(crate) stuck_after: Option<Duration>,
     /// Another worker takes the place of one whose task is stuck.
@@ -107,6 +111,9 @@ pub(crate) struct Queue<R, E> {
     state: Mutex<State<R, E>>,
     /// What can be done without the lock while nobody waits.
     rack: Option<Arc<dyn Rack<R>>>,
+    /// Where tasks can be handed in without the lock while everybody is busy.
+    inbox: Option<Arc<Inbox<R, E>>>,
+    ids: Arc<Numbers>,
     finished: Condvar,
     /// Cancelled when a shutdown is over, for those who await it.
     pub(crate) over: CancelToken,
@@ -147,6 +154,11 @@ pub(crate) struct State<R, E> {
     racked: u64,
     /// Seats whose resources were on the rack when it was opened, a bit for each; none while it is closed.
     on_rack: u64,
+    inbox: Option<Arc<Inbox<R, E>>>,
+    /// The highest lane whose tasks can be handed in without the lock; none while the inbox is closed.
+    inbox_open_to: Option<usize>,
+    /// The inbox's memory while it is closed.
+    inbox_spare: Vec<Job<R, E>>,
     /// When tasks last ended there, by seat, as far as it has been asked.
     rested: Vec<Option<Instant>>,
     guests: Line<Running>,
@@ -166,6 +178,8 @@ pub(crate) struct State<R, E> {
     steward_retry: Option<Appointment>,
     agenda: Agenda<due::Due>,
     tick: Option<Appointment>,
+    /// It is as early as it would be if one more task came, or there is no room to grow.
+    hastened: bool,
     /// When somebody looks for tasks that are stuck.
     stuck_watch: Option<Appointment>,
     /// Seats whose workers do not count against the cap, since their task is stuck: few as a rule.
@@ -459,10 +473,13 @@ impl<R, E> Queue<R, E> {
         let places =
             || Places::new(rules.max_worker_count, Arc::clone(&ids), rules.counts_arrivals, now);
         let rack = rules.racks.then(|| shelf.set_up(places())).flatten();
+        // What takes a place of a capacity has to know how many are taken.
+        let inbox = rules.inbox && rules.capacity == usize::MAX;
+        let inbox = inbox.then(|| Arc::new(Inbox::new()));
         let state = State {
             phase: Phase::Running,
             tally: Tally::default(),
-            ids,
+            ids: Arc::clone(&ids),
             lanes: Lanes::new(),
             counted: 0,
             outside: Lanes::new(),
@@ -482,6 +499,9 @@ impl<R, E> Queue<R, E> {
             racked: rack.as_ref().map_or(0, |rack| rack.seats()),
             rack: rack.clone(),
             on_rack: 0,
+            inbox: inbox.clone(),
+            inbox_open_to: None,
+            inbox_spare: Vec::new(),
             guests: Line::new(),
             reserve_missing: rules.reserve_size,
             reserve_making: 0,
@@ -494,6 +514,7 @@ impl<R, E> Queue<R, E> {
             steward_retry: None,
             agenda: Agenda::new(),
             tick: None,
+            hastened: false,
             stuck_watch: None,
             aside: Vec::new(),
             last_look: None,
@@ -521,11 +542,25 @@ impl<R, E> Queue<R, E> {
             rules,
         };
         state.note_on_rack();
-        Self { state: Mutex::new(state), rack, finished: Condvar::new(), over: CancelToken::new() }
+        Self {
+            state: Mutex::new(state),
+            rack,
+            inbox,
+            ids,
+            finished: Condvar::new(),
+            over: CancelToken::new(),
+        }
     }
 
-    /// The whole state: the rack is closed until the guard goes.
+    /// The whole state: rack and inbox are closed until the guard goes.
     fn lock(&self) -> Locked<'_, R, E> {
+        let mut state = self.lock_beside_inbox();
+        state.close_inbox();
+        state
+    }
+
+    /// As [`lock`](Self::lock), but what has been handed in stays where it is, and more may come.
+    fn lock_beside_inbox(&self) -> Locked<'_, R, E> {
         let mut state = self.state.lock();
         if state.on_rack != 0 {
             state.close_rack();
@@ -539,7 +574,7 @@ impl<R, E> Queue<R, E> {
 
     /// Adds the tasks that have come in.
     pub(crate) fn add_arrivals(&self, sum: &mut Arrivals) {
-        if let Some(arrived) = &self.state.lock().arrived {
+        if let Some(arrived) = &self.lock().arrived {
             sum.add(arrived);
         }
         if let Some(rack) = &self.rack {

@@ -12,7 +12,7 @@ use crate::shutdown::Phase;
 use crate::sync::Guard;
 use crate::task::Settings;
 
-/// The state, with the rack closed. It is opened again, where it may be, before the lock is free.
+/// The state, with rack and inbox closed. They are opened again, where they may be, before the lock is free.
 pub(super) struct Locked<'a, R, E>(pub(super) Guard<'a, State<R, E>>);
 
 impl<R, E> Deref for Locked<'_, R, E> {
@@ -34,6 +34,8 @@ impl<R, E> Drop for Locked<'_, R, E> {
     fn drop(&mut self) {
         if self.0.roster.idle_bits() & self.0.racked != 0 {
             self.0.open_rack();
+        } else {
+            self.0.open_inbox();
         }
     }
 }

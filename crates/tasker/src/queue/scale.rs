@@ -401,12 +401,14 @@ impl<R, E> State<R, E> {
             return;
         }
         if self.tick.is_some_and(|tick| tick.at() <= now) {
+            self.hastened = true;
             return;
         }
         let count = self.headcount();
         let waits = !self.lanes.is_empty() && count.idle == 0;
         let lacks = count.idle < count.min_idle || count.staying() < count.worker_count;
         let soon = count.room() > 0 && ((self.bursts() && waits) || lacks);
+        self.hastened = soon || count.room() == 0;
         let at = if soon {
             let next = self.last_look.and_then(|last| last.checked_add(self.between_looks));
             next.map_or(now, |at| at.max(now))
@@ -435,6 +437,7 @@ impl<R, E> State<R, E> {
             && (lacks || is_worth_watching(&count))
             && let Some(at) = now.checked_add(self.interval())
         {
+            self.hastened = false;
             self.tick = Some(self.appoint(at, Due::Tick, fx));
         }
     }

@@ -112,7 +112,7 @@ impl<R, E> Queue<R, E> {
         fx: &mut Effects<R, E>,
     ) -> (Settlement<R, E>, Option<Option<(Order<R, E>, Instant)>>) {
         let now = attempted.finished;
-        let mut state = self.lock();
+        let mut state = self.lock_beside_inbox();
         let state = &mut *state;
         let lease = held.as_mut().expect("its task used it");
         let settlement = state.settle_job(seat, lease, job, attempted, fx);
@@ -120,6 +120,10 @@ impl<R, E> Queue<R, E> {
         if condemned.is_some() || *suspect {
             return (settlement, None);
         }
+        if let Some(order) = state.run_next(seat, now, fx) {
+            return (settlement, Some(Some(started(order, now))));
+        }
+        state.close_inbox();
         state.clear_the_way(now, fx);
         if fx.runs_user_code() {
             return (settlement, None);
@@ -411,7 +415,7 @@ impl<R, E> State<R, E> {
         let Some(Next::Job(spot)) = self.lanes.next().filter(|_| goes_on && stays && busy) else {
             return None;
         };
-        if self.lanes.job(spot)?.expiry().is_some() {
+        if self.lanes.job(spot)?.expiry().is_some() || !self.precedes_inbox(spot.level) {
             return None;
         }
         let Who::Job(job) = self.unqueue(Next::Job(spot), now) else { unreachable!() };

@@ -23,6 +23,7 @@ mod retry; // 6: retry
 
 mod after_shutdown; // 12: after either
 mod cancelling; // 17: cancellation
+mod inbox; // 1, 4, 11, 17: what is handed in without the lock is known to everybody
 mod killing; // 11: kill
 mod lending; // 18: lending changes nothing but the thread
 mod metrics; // 14, 15: metrics are cheap for ever, and who observes does not decide
