@@ -57,6 +57,7 @@ pub(super) const ROOMS: &[(&str, Band)] = &[
     ("explain.rs", Decisions),
     ("resource/life.rs", Decisions),
     ("shutdown.rs", Decisions),
+    ("metrics/spread.rs", Decisions),
     ("metrics/window.rs", Decisions),
     ("completion.rs", Parts),
     ("metrics/", Parts), // it knows of no other room; the reporter feeds it, and the queue its arrivals
@@ -113,6 +114,7 @@ pub(super) const DECISIONS: &[&str] = &[
     "explain.rs",
     "resource/life.rs",
     "shutdown.rs",
+    "metrics/spread.rs",
     "metrics/window.rs",
 ];
 
