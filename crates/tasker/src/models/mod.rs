@@ -5,6 +5,7 @@ mod cancel;
 mod completion;
 mod lending;
 mod polling;
+mod pool;
 mod queue;
 mod rack;
 mod room;
@@ -60,6 +61,12 @@ fn rack_queue(seats: usize, naps: bool) -> Arc<Queue<u32, ()>> {
     any_queue(Rules { racks: true, naps, ..rules(seats, seats, true, LifeRules::default()) })
 }
 
+/// A queue whose callers take what lies in the pool without the lock.
+fn pool_queue() -> Arc<Queue<u32, ()>> {
+    let rules = rules(1, 1, true, LifeRules::default());
+    any_queue(Rules { reserve_size: 2, pool_racks: true, ..rules })
+}
+
 fn rules(seats: usize, max: usize, lends: bool, life: LifeRules) -> Rules {
     Rules {
         worker_count: seats,
@@ -73,6 +80,7 @@ fn rules(seats: usize, max: usize, lends: bool, life: LifeRules) -> Rules {
         shelves: lends,
         naps: false,
         racks: false,
+        pool_racks: false,
         slots: false,
         stuck_after: None,
         replace_stuck: false,

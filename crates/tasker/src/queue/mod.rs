@@ -18,6 +18,7 @@ mod life;
 mod line;
 #[cfg(any(feature = "tokio", all(test, loom)))]
 mod poll;
+mod pool;
 mod rack;
 mod scale;
 mod seat;
@@ -34,6 +35,7 @@ pub(crate) use due::Timetable;
 pub(crate) use guest::{Chore, Guest, Welcome};
 #[cfg(any(feature = "tokio", all(test, loom)))]
 pub(crate) use poll::Abandoned;
+pub(crate) use pool::Visit;
 use rack::Locked;
 pub(crate) use seat::{AfterFailure, Order};
 
@@ -86,6 +88,8 @@ pub(crate) struct Rules {
     pub(crate) slots: bool,
     /// Idle resources lie on a rack, from which callers take them without the lock.
     pub(crate) racks: bool,
+    /// So do the resources of the pool.
+    pub(crate) pool_racks: bool,
     /// How long an attempt may take before it is told of.
     pub(crate) stuck_after: Option<Duration>,
     /// Another worker takes the place of one whose task is stuck.
@@ -107,6 +111,8 @@ pub(crate) struct Queue<R, E> {
     state: Mutex<State<R, E>>,
     /// What can be done without the lock while nobody waits.
     rack: Option<Arc<dyn Rack<R>>>,
+    /// What `run_task` takes from the pool without the lock.
+    pool_rack: Option<Arc<dyn Rack<R>>>,
     finished: Condvar,
     /// Cancelled when a shutdown is over, for those who await it.
     pub(crate) over: CancelToken,
@@ -150,6 +156,7 @@ pub(crate) struct State<R, E> {
     /// When tasks last ended there, by seat, as far as it has been asked.
     rested: Vec<Option<Instant>>,
     guests: Line<Running>,
+    pool: pool::PoolRack<R>,
     reserve_missing: usize,
     /// Places of the pool for which a resource is being made.
     reserve_making: usize,
@@ -459,6 +466,9 @@ impl<R, E> Queue<R, E> {
         let places =
             || Places::new(rules.max_worker_count, Arc::clone(&ids), rules.counts_arrivals, now);
         let rack = rules.racks.then(|| shelf.set_up(places())).flatten();
+        let pool_places =
+            || Places::new(rules.reserve_size, Arc::clone(&ids), rules.counts_arrivals, now);
+        let pool_rack = rules.pool_racks.then(|| shelf.set_up_pool(pool_places())).flatten();
         let state = State {
             phase: Phase::Running,
             tally: Tally::default(),
@@ -483,6 +493,7 @@ impl<R, E> Queue<R, E> {
             rack: rack.clone(),
             on_rack: 0,
             guests: Line::new(),
+            pool: pool::PoolRack::new(pool_rack.clone()),
             reserve_missing: rules.reserve_size,
             reserve_making: 0,
             reserve_dormant: 0,
@@ -521,14 +532,18 @@ impl<R, E> Queue<R, E> {
             rules,
         };
         state.note_on_rack();
-        Self { state: Mutex::new(state), rack, finished: Condvar::new(), over: CancelToken::new() }
+        let (state, finished, over) = (Mutex::new(state), Condvar::new(), CancelToken::new());
+        Self { state, rack, pool_rack, finished, over }
     }
 
-    /// The whole state: the rack is closed until the guard goes.
+    /// The whole state: the racks are closed until the guard goes.
     fn lock(&self) -> Locked<'_, R, E> {
         let mut state = self.state.lock();
         if state.on_rack != 0 {
             state.close_rack();
+        }
+        if state.pool.is_open() {
+            state.close_pool();
         }
         Locked(state)
     }
@@ -542,7 +557,7 @@ impl<R, E> Queue<R, E> {
         if let Some(arrived) = &self.state.lock().arrived {
             sum.add(arrived);
         }
-        if let Some(rack) = &self.rack {
+        for rack in self.rack.iter().chain(&self.pool_rack) {
             rack.add_arrivals(sum);
         }
     }

@@ -12,7 +12,7 @@ use crate::shutdown::Phase;
 use crate::sync::Guard;
 use crate::task::Settings;
 
-/// The state, with the rack closed. It is opened again, where it may be, before the lock is free.
+/// The state, with the racks closed. They are opened again, where they may be, before the lock is free.
 pub(super) struct Locked<'a, R, E>(pub(super) Guard<'a, State<R, E>>);
 
 impl<R, E> Deref for Locked<'_, R, E> {
@@ -34,6 +34,9 @@ impl<R, E> Drop for Locked<'_, R, E> {
     fn drop(&mut self) {
         if self.0.roster.idle_bits() & self.0.racked != 0 {
             self.0.open_rack();
+        }
+        if self.0.pool.is_wanted() {
+            self.0.open_pool();
         }
     }
 }
@@ -74,7 +77,7 @@ impl<R, E> State<R, E> {
         while open != 0 {
             let seat = open.trailing_zeros() as usize;
             open &= open - 1;
-            let Some(Taken { id, name, location, started }) = rack.see(seat) else { continue };
+            let (Some(Taken { id, name, location, started }), _) = rack.see(seat) else { continue };
             tally.accepted += 1; // as an arrival its taker has counted it
             let idle = roster.rouse(seat, Condition::Lent);
             debug_assert!(idle, "what was on the rack was idle");
