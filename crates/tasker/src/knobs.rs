@@ -185,13 +185,14 @@ impl<E> Knobs<E> {
             validate_after: how.validates.then(|| validate_after.unwrap_or(STILL_SOUND)),
         };
         let start = clock.now(); // of all windows, which are added up
+        let reserve_size = if how.shelves { resource_pool_size.unwrap_or(worker_count) } else { 0 };
         let rules = Rules {
             life,
             worker_count,
             max_worker_count,
             burst_interval,
             retry_backoff,
-            reserve_size: if how.shelves { resource_pool_size.unwrap_or(worker_count) } else { 0 },
+            reserve_size,
             capacity: queue_capacity.unwrap_or(usize::MAX),
             overflow,
             lends: how.lends,
@@ -199,6 +200,10 @@ impl<E> Knobs<E> {
             naps: clock.naps(),
             slots: how.slots,
             racks: how.lends && stuck_after.is_none() && min_idle == 0 && life.keeps_all(),
+            pool_racks: reserve_size > 0
+                && !how.slots
+                && stuck_after.is_none()
+                && life == LifeRules::default(),
             inbox: true,
             stuck_after,
             replace_stuck,

@@ -10,7 +10,7 @@ use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
 use crate::queue::job::Ran;
 use crate::queue::lanes::URGENT;
-use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Mode, Welcome};
+use crate::queue::{Attempted, Borrowed, Denial, Effects, Guest, Loan, Mode, Visit, Welcome};
 use crate::resource::lending::{Lease, Pooled};
 use crate::resource::slot::Failure;
 use crate::task::{Settings, TaskId, Work};
@@ -212,6 +212,12 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             discard(work);
             return result;
         }
+        if let Some(visit) = self.queue.visit(settings, queued_at) {
+            let mut work = work;
+            let result = self.run_visit(&mut work, settings, visit, queued_at, sequence);
+            discard(work);
+            return result;
+        }
         let welcome = |may_make| {
             let mut fx = Effects::new();
             let welcome = self.queue.welcome(settings, may_make, queued_at, &mut fx);
@@ -264,6 +270,41 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         };
         discard(work);
         result
+    }
+
+    /// Runs on a pooled resource: if the task ends well, as most do, the queue need not know of it.
+    fn run_visit<K: Work<R, E>>(
+        self: &Arc<Self>,
+        work: &mut K,
+        settings: &Settings,
+        mut visit: Visit<R>,
+        queued_at: Instant,
+        sequence: u64,
+    ) -> Result<K::Output, TaskError<E>> {
+        let id = visit.id;
+        let Lease { mut resource, token } = visit.lease;
+        self.reporter.arrival(queued_at);
+        self.tell_queued(sequence, id, settings);
+        let name = settings.name();
+        self.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: 1 });
+        let cx = TaskContext::new(id, 1, settings, queued_at, token, Seat::NONE);
+        let (ran, value) = attempt(self.identity(), work, &cx, &mut *resource);
+        visit.lease = Lease { resource, token: cx.into_token() };
+        let finished = self.clock.now();
+        let (visit, ran) = match value {
+            Some(value) => match self.queue.end_visit(visit, finished) {
+                Ok(()) => {
+                    let times = TaskLifecycleTimestamps::new(queued_at, queued_at, finished);
+                    self.tell_end(id, name, Outcome::Completed, Some(times));
+                    return Ok(value);
+                }
+                Err(back) => (back, (Ran::Well, Some(value))),
+            },
+            None => (visit, (ran, None)),
+        };
+        let (guest, pooled) = self.queue.note_visit(visit, finished);
+        let times = TaskLifecycleTimestamps::new(queued_at, queued_at, finished);
+        self.settle_guest(settings, guest, Used::Pooled(pooled), ran, times)
     }
 
     /// Runs on the first pooled resource that is sound, or on a temporary one if none is.
@@ -353,8 +394,21 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let id = guest.id;
         let lease = used.lease();
         let (ran, value) = self.attempt(work, settings, Seat::NONE, (id, 1), started, lease);
-        let finished = self.clock.now();
-        let times = TaskLifecycleTimestamps::new(queued_at, started, finished);
+        let times = TaskLifecycleTimestamps::new(queued_at, started, self.clock.now());
+        self.settle_guest(settings, guest, used, (ran, value), times)
+    }
+
+    /// What the attempt of a guest has come to; the guest leaves.
+    fn settle_guest<T>(
+        self: &Arc<Self>,
+        settings: &Settings,
+        guest: Guest,
+        mut used: Used<R>,
+        (ran, value): (Ran<E>, Option<T>),
+        times: TaskLifecycleTimestamps,
+    ) -> Result<T, TaskError<E>> {
+        let id = guest.id;
+        let lease = used.lease();
         let cancelled = self.queue.guest_why(&guest).or_else(|| lease.token.why());
         let case = Case { cancelled, ..self.case(&ran, settings, false, 1) };
         let Verdict { task, condemned, suspect } = settle(case);
@@ -372,7 +426,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
             }
         };
         let mut fx = Effects::new();
-        self.queue.farewell(guest, outcome, back, finished, &mut fx);
+        self.queue.farewell(guest, outcome, back, times.finished_at, &mut fx);
         self.perform(fx);
         let name = settings.name();
         self.tell_end(id, name, outcome, Some(times));

@@ -3,7 +3,9 @@
 //! Recording costs some tens of nanoseconds and reading some tens of microseconds, however many
 //! tasks there have been. Nothing here decides anything: scaling reads its own load figures.
 
+mod intake;
 mod snapshot;
+mod spread;
 mod tally;
 mod window;
 
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Instant;
 
+use self::intake::Intake;
 pub use self::snapshot::{TaskLifecycleTimestamps, TaskMetrics};
 pub(crate) use self::tally::Arrivals;
 use self::tally::{Endings, Tally};
@@ -135,20 +138,27 @@ struct Reading {
     sum: Tally,
 }
 
-/// Aligned to two cache lines, because processors fetch them in pairs: a recorder of one stripe
-/// does not slow down that of its neighbour.
+/// What is counted in one place. Aligned to two cache lines, because processors fetch them in pairs: a
+/// recorder of one stripe does not slow down that of its neighbour.
 #[repr(align(128))]
-struct Stripe(Mutex<Tally>);
+struct Stripe {
+    arrivals: Intake,
+    endings: Mutex<Endings>,
+}
 
 impl Stripe {
-    fn lock(&self) -> MutexGuard<'_, Tally> {
-        // A panic between two additions leaves counts that are off by one: no reason to fail.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(start: Instant) -> Self {
+        Self { arrivals: Intake::new(start), endings: Mutex::new(Endings::new(start)) }
     }
 
-    fn try_lock(&self) -> Option<MutexGuard<'_, Tally>> {
-        match self.0.try_lock() {
-            Ok(tally) => Some(tally),
+    fn lock(&self) -> MutexGuard<'_, Endings> {
+        // A panic between two additions leaves counts that are off by one: no reason to fail.
+        self.endings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Endings>> {
+        match self.endings.try_lock() {
+            Ok(endings) => Some(endings),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
@@ -175,23 +185,29 @@ impl Collector {
         let stripes = cores.clamp(2, 8).next_power_of_two();
         Self {
             start,
-            stripes: (0..stripes).map(|_| Stripe(Mutex::new(Tally::new(start)))).collect(),
+            stripes: (0..stripes).map(|_| Stripe::new(start)).collect(),
             reading: Mutex::new(Reading { copy: Endings::new(start), sum: Tally::new(start) }),
         }
     }
 
-    /// The first free stripe, from the thread's own one on. A thread that finds its own taken stays
-    /// with the one it moves to, so two that would meet again and again part ways at once.
-    fn stripe(&self) -> MutexGuard<'_, Tally> {
+    /// The endings of the first free stripe, from the thread's own one on. A thread that finds its own taken
+    /// stays with the one it moves to, so two that would meet again and again part ways at once.
+    #[inline]
+    fn endings(&self) -> MutexGuard<'_, Endings> {
         let own = OWN_INDEX.get();
-        let mask = self.stripes.len() - 1;
-        if let Some(tally) = self.stripes[own & mask].try_lock() {
-            return tally;
+        match self.stripes[own & (self.stripes.len() - 1)].try_lock() {
+            Some(endings) => endings,
+            None => self.endings_elsewhere(own),
         }
+    }
+
+    #[cold]
+    fn endings_elsewhere(&self, own: usize) -> MutexGuard<'_, Endings> {
+        let mask = self.stripes.len() - 1;
         for index in (1..=mask).map(|step| own.wrapping_add(step)) {
-            if let Some(tally) = self.stripes[index & mask].try_lock() {
+            if let Some(endings) = self.stripes[index & mask].try_lock() {
                 OWN_INDEX.set(index);
-                return tally;
+                return endings;
             }
         }
         self.stripes[own & mask].lock()
@@ -207,7 +223,7 @@ impl Collector {
     fn metrics_at(&self, now: Instant) -> TaskMetrics {
         self.metrics_with(now, |sum| {
             for stripe in &self.stripes {
-                sum.add(&stripe.lock().arrivals);
+                stripe.arrivals.add_to(sum);
             }
         })
     }
@@ -222,8 +238,7 @@ impl Collector {
         let Reading { copy, sum } = &mut *reading;
         sum.clear();
         for stripe in &self.stripes {
-            copy.clear();
-            copy.add(&stripe.lock().endings);
+            copy.copy(&stripe.lock());
             sum.endings.add(copy);
         }
         arrivals(&mut sum.arrivals);
@@ -237,19 +252,22 @@ impl MetricsCollector for Collector {
     }
 
     fn record_arrival_at(&self, at: Instant) {
-        self.stripe().arrivals.record(at);
+        let own = OWN_INDEX.get();
+        if !self.stripes[own & (self.stripes.len() - 1)].arrivals.record(at) {
+            OWN_INDEX.set(own.wrapping_add(1)); // as where the endings are taken
+        }
     }
 
     fn record_completion(&self, stamps: &TaskLifecycleTimestamps) {
-        self.stripe().endings.completion(stamps);
+        self.endings().completion(stamps);
     }
 
     fn record_failure(&self, stamps: &TaskLifecycleTimestamps) {
-        self.stripe().endings.failure(stamps);
+        self.endings().failure(stamps);
     }
 
     fn record_retry(&self) {
-        self.stripe().endings.retry();
+        self.endings().retry();
     }
 
     fn metrics(&self) -> TaskMetrics {
@@ -316,10 +334,10 @@ mod tests {
     }
 
     fn bytes(collector: &Collector) -> usize {
-        let of = |endings: &Endings| size_of::<Tally>() + endings.histograms().0;
+        let of = |endings: &Endings| size_of::<Stripe>() + endings.histograms().0;
         let stripes = collector.stripes.iter();
         let reading = collector.reading.lock().unwrap();
-        stripes.map(|stripe| of(&stripe.lock().endings)).sum::<usize>()
+        stripes.map(|stripe| of(&stripe.lock())).sum::<usize>()
             + of(&reading.copy)
             + of(&reading.sum.endings)
     }
@@ -549,7 +567,7 @@ mod tests {
     #[test]
     fn a_taken_stripe_stops_nobody() {
         let collector = Collector::new();
-        let taken = collector.stripe();
+        let taken = collector.endings();
         thread::scope(|scope| {
             let recorder = scope.spawn(|| collector.record_retry());
             recorder.join().expect("it does not wait for the taken stripe");

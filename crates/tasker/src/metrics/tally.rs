@@ -5,16 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use super::snapshot::{TaskLifecycleTimestamps, TaskMetrics};
+use super::spread::Spread;
 use super::window::{Dial, Window, nanos};
-
-/// Longest time that the percentiles tell apart: an hour, in nanoseconds. Each doubling costs
-/// another kilobyte per histogram.
-const LONGEST: u64 = 3_600_000_000_000;
-/// Two significant digits: 128 buckets or more per doubling, so a bucket is less than 0.8 % wide.
-const DIGITS: u8 = 2;
 
 /// All that is known of the tasks that were recorded in one place.
 #[derive(Debug)]
@@ -46,7 +39,7 @@ pub(crate) struct Endings {
 /// A distribution of times in nanoseconds: percentiles from a histogram, the rest exact.
 #[derive(Debug)]
 struct Times {
-    spread: Histogram<u64>,
+    spread: Spread,
     sum: u128,
     shortest: u64,
     longest: u64,
@@ -74,13 +67,13 @@ impl Tally {
         let finished = endings.completed + endings.failed;
 
         TaskMetrics {
-            average_execution_time: endings.execution.average(),
+            average_execution_time: endings.execution.average(finished),
             min_execution_time: endings.execution.shortest(),
             max_execution_time: endings.execution.longest(),
             p50_execution_time,
             p95_execution_time,
             p99_execution_time,
-            average_wait_time: endings.wait.average(),
+            average_wait_time: endings.wait.average(finished),
             p50_wait_time,
             p95_wait_time,
             p99_wait_time,
@@ -114,6 +107,27 @@ impl Arrivals {
         self.total += other.total;
         self.window.add(&other.window);
     }
+
+    /// Adds tasks that came in a turn of the window.
+    pub(crate) fn add_turn(&mut self, turn: u64, count: u64) {
+        self.total += count;
+        self.window.record_many(turn, count);
+    }
+
+    /// Adds tasks that no window shows any more.
+    pub(crate) fn add_past(&mut self, count: u64) {
+        self.total += count;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rate(&self, now: u64) -> f64 {
+        self.window.rate(now)
+    }
 }
 
 impl Endings {
@@ -131,6 +145,7 @@ impl Endings {
     }
 
     /// Counts a success.
+    #[inline]
     pub(crate) fn completion(&mut self, stamps: &TaskLifecycleTimestamps) {
         self.completed += 1;
         self.completions.record(self.dial.turn(stamps.finished_at));
@@ -164,6 +179,15 @@ impl Endings {
         wait.add(&other.wait);
     }
 
+    /// Becomes a copy of others, without a new allocation.
+    pub(crate) fn copy(&mut self, other: &Self) {
+        let Self { completed, failed, retried, dial: _, completions, execution, wait } = self;
+        (*completed, *failed, *retried) = (other.completed, other.failed, other.retried);
+        completions.clone_from(&other.completions);
+        execution.copy(&other.execution);
+        wait.copy(&other.wait);
+    }
+
     pub(crate) fn clear(&mut self) {
         let Self { completed, failed, retried, dial: _, completions, execution, wait } = self;
         *completed = 0;
@@ -178,57 +202,49 @@ impl Endings {
     #[cfg(test)]
     pub(crate) fn histograms(&self) -> (usize, [u64; 2]) {
         let (execution, wait) = (&self.execution.spread, &self.wait.spread);
-        let buckets = execution.distinct_values() + wait.distinct_values();
-        (buckets * size_of::<u64>(), [execution.len(), wait.len()])
+        (execution.bytes() + wait.bytes(), [execution.count(), wait.count()])
     }
 }
 
 impl Times {
     fn new() -> Self {
-        Self {
-            spread: Histogram::new_with_bounds(1, LONGEST, DIGITS)
-                .expect("the bounds are constants that the histogram accepts"),
-            sum: 0,
-            shortest: u64::MAX,
-            longest: 0,
-        }
+        Self { spread: Spread::new(), sum: 0, shortest: u64::MAX, longest: 0 }
     }
 
+    #[inline]
     fn record(&mut self, time: u64) {
-        // The histogram's own clamp would put two hours below 70 minutes: its last bucket ends
-        // beyond the bound, and only what is beyond that bucket is moved back to the bound.
-        self.spread.saturating_record(time.min(LONGEST));
+        self.spread.record(time);
         self.sum += u128::from(time);
         self.shortest = self.shortest.min(time);
         self.longest = self.longest.max(time);
     }
 
-    /// A block copy if this one is empty, an addition of every bucket otherwise.
     fn add(&mut self, other: &Self) {
-        self.spread.add(&other.spread).expect("all histograms have the same bounds");
+        self.spread.add(&other.spread);
         self.sum += other.sum;
         self.shortest = self.shortest.min(other.shortest);
         self.longest = self.longest.max(other.longest);
     }
 
+    fn copy(&mut self, other: &Self) {
+        self.spread.copy(&other.spread);
+        (self.sum, self.shortest, self.longest) = (other.sum, other.shortest, other.longest);
+    }
+
     fn clear(&mut self) {
         let Self { spread, sum, shortest, longest } = self;
-        spread.reset();
+        spread.clear();
         (*sum, *shortest, *longest) = (0, u64::MAX, 0);
     }
 
-    /// The middle of the bucket that holds the rank halves the error, and no percentile lies
-    /// outside what was really seen.
+    /// No percentile lies outside what was really seen.
     fn percentiles(&self) -> [Duration; 3] {
-        [0.50, 0.95, 0.99].map(|quantile| {
-            let bucket = self.spread.value_at_quantile(quantile);
-            let middle = self.spread.median_equivalent(bucket);
-            Duration::from_nanos(middle.max(self.shortest).min(self.longest))
-        })
+        let middles = self.spread.percentiles([50, 95, 99]);
+        middles.map(|middle| Duration::from_nanos(middle.max(self.shortest).min(self.longest)))
     }
 
-    fn average(&self) -> Duration {
-        let mean = self.sum / u128::from(self.spread.len().max(1));
+    fn average(&self, finished: u64) -> Duration {
+        let mean = self.sum / u128::from(finished.max(1));
         Duration::from_nanos(mean as u64) // no larger than the longest, which is a u64
     }
 

@@ -6,6 +6,7 @@ mod completion;
 mod inbox;
 mod lending;
 mod polling;
+mod pool;
 mod queue;
 mod rack;
 mod room;
@@ -61,6 +62,12 @@ fn rack_queue(seats: usize, naps: bool) -> Arc<Queue<u32, ()>> {
     any_queue(Rules { racks: true, naps, ..rules(seats, seats, true, LifeRules::default()) })
 }
 
+/// A queue whose callers take what lies in the pool without the lock.
+fn pool_queue() -> Arc<Queue<u32, ()>> {
+    let rules = rules(1, 1, true, LifeRules::default());
+    any_queue(Rules { reserve_size: 2, pool_racks: true, ..rules })
+}
+
 fn rules(seats: usize, max: usize, lends: bool, life: LifeRules) -> Rules {
     Rules {
         worker_count: seats,
@@ -74,6 +81,7 @@ fn rules(seats: usize, max: usize, lends: bool, life: LifeRules) -> Rules {
         shelves: lends,
         naps: false,
         racks: false,
+        pool_racks: false,
         inbox: false,
         slots: false,
         stuck_after: None,

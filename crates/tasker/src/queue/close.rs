@@ -107,7 +107,8 @@ impl<R, E> Queue<R, E> {
     pub(crate) fn report(&self, now: Instant) -> ShutdownReport {
         let state = self.lock();
         let mut tally = state.tally;
-        let unheard = state.rack.as_ref().map_or(0, |rack| rack.completed());
+        let racks = state.rack.iter().chain(&self.pool_rack);
+        let unheard: u64 = racks.map(|rack| rack.completed()).sum();
         tally.accepted += unheard;
         tally.completed += unheard;
         let until = state.done.unwrap_or(now);

@@ -20,7 +20,7 @@ use crate::task::{Settings, TaskId};
 /// A task that runs on its caller's thread with a resource that belongs to no worker.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    key: u32,
+    pub(super) key: u32,
     pub(crate) id: TaskId,
     pub(crate) token: CancelToken,
 }
@@ -88,7 +88,7 @@ impl<R, E> Queue<R, E> {
             return Welcome::Claim { key, id };
         }
         state.accept(now);
-        let pooled = state.shelf.reserve().pop_back();
+        let pooled = state.shelf.reserve().draw(now);
         // A resource that has to be validated first is none to take at once.
         let idle = state.roster.idle() > 0 && !state.is_stale(now);
         if pooled.is_none() && state.rules.lends && idle {
@@ -131,7 +131,7 @@ impl<R, E> Queue<R, E> {
         let state = &mut *state;
         state.shelf.condemned().push((unsound.lease, DestroyReason::Invalid));
         fx.wake(state.steward.as_ref());
-        let mut next = state.shelf.reserve().pop_back();
+        let mut next = state.shelf.reserve().draw(now);
         let token = match &next {
             Some(pooled) => pooled.lease.token.clone(),
             None => CancelToken::new(),
@@ -228,7 +228,8 @@ impl<R, E> Queue<R, E> {
                         fx.wake(state.steward.as_ref());
                     }
                     None => {
-                        state.shelf.reserve().push_back(pooled);
+                        state.shelf.reserve().stow(pooled, false);
+                        state.pool.want(); // the next one may find it without the lock
                         state.watch_reserve(now, fx);
                     }
                 }
@@ -265,8 +266,8 @@ impl<R, E> Queue<R, E> {
         let lease = Lease::new(resource, CancelToken::new());
         let life = Life::begin(&state.rules.life, draw, now);
         let pooled = Pooled { lease, life, since: now, suspect: false };
-        // The front: what has been used lately is more likely to be warm.
-        state.shelf.reserve().push_front(pooled);
+        // Cold: what has been used lately is more likely to be warm.
+        state.shelf.reserve().stow(pooled, true);
         state.gauge.created(took);
         state.watch_reserve(now, fx);
         None
@@ -322,7 +323,7 @@ impl<R, E> Queue<R, E> {
         }
         if state.drained() {
             // What a guest still uses comes back, or is condemned; the rest need not wait for it.
-            if let Some(pooled) = state.shelf.reserve().pop_back() {
+            if let Some(pooled) = state.shelf.reserve().draw(now) {
                 state.chores += 1;
                 return Some(Chore::Destroy(pooled.lease, DestroyReason::Shutdown));
             }

@@ -19,6 +19,7 @@ mod life;
 mod line;
 #[cfg(any(feature = "tokio", all(test, loom)))]
 mod poll;
+mod pool;
 mod rack;
 mod scale;
 mod seat;
@@ -35,6 +36,7 @@ pub(crate) use due::Timetable;
 pub(crate) use guest::{Chore, Guest, Welcome};
 #[cfg(any(feature = "tokio", all(test, loom)))]
 pub(crate) use poll::Abandoned;
+pub(crate) use pool::Visit;
 use rack::Locked;
 pub(crate) use seat::{AfterFailure, Order};
 
@@ -88,6 +90,8 @@ pub(crate) struct Rules {
     pub(crate) slots: bool,
     /// Idle resources lie on a rack, from which callers take them without the lock.
     pub(crate) racks: bool,
+    /// So do the resources of the pool.
+    pub(crate) pool_racks: bool,
     /// Tasks are handed in without the lock while everybody is busy.
     pub(crate) inbox: bool,
     /// How long an attempt may take before it is told of.
@@ -111,6 +115,8 @@ pub(crate) struct Queue<R, E> {
     state: Mutex<State<R, E>>,
     /// What can be done without the lock while nobody waits.
     rack: Option<Arc<dyn Rack<R>>>,
+    /// What `run_task` takes from the pool without the lock.
+    pool_rack: Option<Arc<dyn Rack<R>>>,
     /// Where tasks can be handed in without the lock while everybody is busy.
     inbox: Option<Arc<Inbox<R, E>>>,
     ids: Arc<Numbers>,
@@ -162,6 +168,7 @@ pub(crate) struct State<R, E> {
     /// When tasks last ended there, by seat, as far as it has been asked.
     rested: Vec<Option<Instant>>,
     guests: Line<Running>,
+    pool: pool::PoolRack<R>,
     reserve_missing: usize,
     /// Places of the pool for which a resource is being made.
     reserve_making: usize,
@@ -473,6 +480,9 @@ impl<R, E> Queue<R, E> {
         let places =
             || Places::new(rules.max_worker_count, Arc::clone(&ids), rules.counts_arrivals, now);
         let rack = rules.racks.then(|| shelf.set_up(places())).flatten();
+        let pool_places =
+            || Places::new(rules.reserve_size, Arc::clone(&ids), rules.counts_arrivals, now);
+        let pool_rack = rules.pool_racks.then(|| shelf.set_up_pool(pool_places())).flatten();
         // What takes a place of a capacity has to know how many are taken.
         let inbox = rules.inbox && rules.capacity == usize::MAX;
         let inbox = inbox.then(|| Arc::new(Inbox::new()));
@@ -503,6 +513,7 @@ impl<R, E> Queue<R, E> {
             inbox_open_to: None,
             inbox_spare: Vec::new(),
             guests: Line::new(),
+            pool: pool::PoolRack::new(pool_rack.clone()),
             reserve_missing: rules.reserve_size,
             reserve_making: 0,
             reserve_dormant: 0,
@@ -542,17 +553,11 @@ impl<R, E> Queue<R, E> {
             rules,
         };
         state.note_on_rack();
-        Self {
-            state: Mutex::new(state),
-            rack,
-            inbox,
-            ids,
-            finished: Condvar::new(),
-            over: CancelToken::new(),
-        }
+        let (state, finished, over) = (Mutex::new(state), Condvar::new(), CancelToken::new());
+        Self { state, rack, pool_rack, inbox, ids, finished, over }
     }
 
-    /// The whole state: rack and inbox are closed until the guard goes.
+    /// The whole state: racks and inbox are closed until the guard goes.
     fn lock(&self) -> Locked<'_, R, E> {
         let mut state = self.lock_beside_inbox();
         state.close_inbox();
@@ -564,6 +569,9 @@ impl<R, E> Queue<R, E> {
         let mut state = self.state.lock();
         if state.on_rack != 0 {
             state.close_rack();
+        }
+        if state.pool.is_open() {
+            state.close_pool();
         }
         Locked(state)
     }
@@ -577,7 +585,7 @@ impl<R, E> Queue<R, E> {
         if let Some(arrived) = &self.lock().arrived {
             sum.add(arrived);
         }
-        if let Some(rack) = &self.rack {
+        for rack in self.rack.iter().chain(&self.pool_rack) {
             rack.add_arrivals(sum);
         }
     }

@@ -12,7 +12,7 @@ use crate::shutdown::Phase;
 use crate::sync::Guard;
 use crate::task::Settings;
 
-/// The state, with rack and inbox closed. They are opened again, where they may be, before the lock is free.
+/// The state, with racks and inbox closed. They are opened again, where they may be, before the lock is free.
 pub(super) struct Locked<'a, R, E>(pub(super) Guard<'a, State<R, E>>);
 
 impl<R, E> Deref for Locked<'_, R, E> {
@@ -36,6 +36,9 @@ impl<R, E> Drop for Locked<'_, R, E> {
             self.0.open_rack();
         } else {
             self.0.open_inbox();
+        }
+        if self.0.pool.is_wanted() {
+            self.0.open_pool();
         }
     }
 }
@@ -77,7 +80,7 @@ impl<R, E> State<R, E> {
         while open != 0 {
             let seat = open.trailing_zeros() as usize;
             open &= open - 1;
-            let Some(Taken { id, name, location, started }) = rack.see(seat) else { continue };
+            let (Some(Taken { id, name, location, started }), _) = rack.see(seat) else { continue };
             tally.accepted += 1; // as an arrival its taker has counted it
             let idle = roster.rouse(seat, Condition::Lent);
             debug_assert!(idle, "what was on the rack was idle");

@@ -72,8 +72,9 @@ pub(crate) trait Rack<R>: Send + Sync {
     fn open(&self, seats: u64, queued: Option<Queued>);
     /// From here on nobody takes what lies there; then each seat that was open has to be [seen](Self::see).
     fn close(&self);
-    /// Who has the resource of a seat, if it is gone: its taker will bring it back to the queue.
-    fn see(&self, seat: usize) -> Option<Taken>;
+    /// Who has the resource of a seat, if it is gone: its taker will bring it back to the queue. And how many
+    /// tasks have come and gone there.
+    fn see(&self, seat: usize) -> (Option<Taken>, u64);
     /// How many tasks have come and gone that the queue was not told of.
     fn completed(&self) -> u64;
     /// Adds the tasks that came without the queue's lock.
@@ -146,6 +147,11 @@ impl<R> Places<R> {
         let cells = (0..places.min(PLACES)).map(|_| Padded(Mutex::new(cell()))).collect();
         let (word, until) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { word, until, start, cells, ids, counts_arrivals }
+    }
+
+    /// How many places there are.
+    pub(crate) fn len(&self) -> usize {
+        self.cells.len()
     }
 
     /// Whether the resource of a seat lies here when nobody uses it.
@@ -270,19 +276,21 @@ impl<R: Send> Rack<R> for Places<R> {
         self.word.store(0, Ordering::Relaxed); // the cells' locks order it
     }
 
-    fn see(&self, seat: usize) -> Option<Taken> {
+    fn see(&self, seat: usize) -> (Option<Taken>, u64) {
         let mut cell = self.cell(seat);
+        let completed = cell.completed;
         if cell.lease.is_some() {
-            return None;
+            return (None, completed);
         }
         debug_assert!(!cell.seen, "what is gone is seen once");
         cell.seen = true;
-        Some(Taken {
+        let taken = Taken {
             id: cell.id,
             name: cell.name.take(),
             location: cell.location.expect("its taker wrote it"),
             started: cell.started.expect("its taker wrote it"),
-        })
+        };
+        (Some(taken), completed)
     }
 
     fn completed(&self) -> u64 {

@@ -1,4 +1,5 @@
-//! Promises 1, 2, 8 and 18: what callers do with idle resources, for which they take no lock, is known to everybody.
+//! Promises 1, 2, 8 and 18: what callers do with idle and pooled resources, for which they take no lock, is known to
+//! everybody.
 
 use std::thread;
 use std::time::Duration;
@@ -148,6 +149,131 @@ fn a_token_that_its_task_cancels_or_leaves_behind_is_not_used_again() {
 fn counts(load: &Load, over: Duration) -> (f64, f64) {
     let count = |rate: f64| (rate * load.seen(over).as_secs_f64()).round();
     (count(load.arrival_rate(over)), count(load.completion_rate(over)))
+}
+
+// A `run_task` that takes its resource from the pool without the lock; the first one takes the lock.
+#[test]
+fn whoever_asks_during_a_run_task_is_told_of_it() {
+    let kit = Kit::new();
+    let manager = TaskManager::new(kit.config(1).resource_pool_size(2)).unwrap();
+    for round in 0..3 {
+        let (inner, stats, metrics) = manager
+            .run_task(|_, _| {
+                let inner = manager.run_task(|_, _| Ok(manager.stats())).unwrap();
+                Ok((inner, manager.stats(), manager.metrics()))
+            })
+            .unwrap();
+        assert_eq!((inner.running_tasks, inner.available_resources), (2, 0));
+        assert_eq!((stats.running_tasks, stats.available_resources), (1, 1));
+        let told = (metrics.total_tasks_arrived, metrics.total_tasks_completed);
+        assert_eq!(told, (2 * round + 2, 2 * round + 1));
+        let after = manager.stats();
+        assert_eq!((after.running_tasks, after.available_resources), (0, 2));
+    }
+    let metrics = manager.metrics();
+    assert_eq!((metrics.total_tasks_arrived, metrics.total_tasks_completed), (6, 6));
+    let report = manager.stop().unwrap();
+    assert_eq!((report.accepted, report.completed), (6, 6));
+    assert_eq!(kit.created(), 3, "none of the tasks needed a resource of its own");
+    kit.assert_all_destroyed_once();
+}
+
+/// A manager with a pool, which a `run_task` has opened for those that follow.
+fn with_open_pool(kit: &Kit, clock: &ManualClock) -> TaskManager<Res, crate::support::Fault> {
+    let config = kit.config(1).resource_pool_size(1).clock(clock.clone());
+    let manager = TaskManager::new(config).unwrap();
+    manager.run_task(|_, _| Ok(())).unwrap();
+    manager
+}
+
+#[test]
+fn a_run_task_on_a_pooled_resource_is_cancelled_and_named_when_its_manager_is_killed() {
+    let kit = Kit::new();
+    let manager = with_open_pool(&kit, &ManualClock::new());
+    let outcome = manager
+        .task(|cx, _| {
+            let report = manager.kill_within(Duration::ZERO).unwrap();
+            assert_eq!(report.stragglers.len(), 1);
+            assert_eq!(report.stragglers[0].name.as_deref(), Some("deaf"));
+            assert_eq!(report.stragglers[0].id, cx.id());
+            assert!(cx.is_cancelled());
+            Err::<(), _>(crate::support::Fault::Sick)
+        })
+        .name("deaf")
+        .run_now();
+    assert!(matches!(outcome, Err(TaskError::Cancelled)), "{outcome:?}");
+    assert_complete(&manager.join());
+    kit.assert_all_destroyed_once();
+}
+
+#[test]
+fn a_run_task_with_a_timeout_is_told_when_its_time_is_over() {
+    let (kit, clock) = (Kit::new(), ManualClock::new());
+    let manager = with_open_pool(&kit, &clock);
+    let outcome = manager
+        .task(|cx, _| {
+            clock.advance(Duration::from_secs(1));
+            cx.token().wait();
+            Err::<(), _>(crate::support::Fault::Own)
+        })
+        .timeout(Duration::from_secs(1))
+        .run_now();
+    assert!(matches!(outcome, Err(TaskError::TimedOut)), "{outcome:?}");
+    manager.run_task(|_, _| Ok(())).unwrap();
+    assert_complete(&manager.stop().unwrap());
+}
+
+#[test]
+fn a_token_that_a_run_task_leaves_behind_does_not_reach_the_next() {
+    let kit = Kit::new();
+    let manager = with_open_pool(&kit, &ManualClock::new());
+    let kept = manager.run_task(|cx, _| Ok(cx.token())).unwrap();
+    manager
+        .run_task(|cx, _| {
+            kept.cancel();
+            assert!(!cx.is_cancelled(), "it is another one's");
+            cx.token().cancel();
+            Ok(())
+        })
+        .unwrap();
+    assert!(!manager.run_task(|cx, _| Ok(cx.is_cancelled())).unwrap(), "nor is it used again");
+    assert_eq!(manager.stats().available_resources, 1);
+    assert_complete(&manager.stop().unwrap());
+}
+
+#[test]
+fn a_run_task_waits_in_a_pause_although_the_pool_was_open() {
+    let kit = Kit::new();
+    let manager = with_open_pool(&kit, &ManualClock::new());
+    manager.pause();
+    thread::scope(|scope| {
+        let run = scope.spawn(|| manager.run_task(|_, _| Ok(manager.stats().paused)));
+        eventually("it waits, or runs", || {
+            let stats = manager.stats();
+            stats.queued_tasks + stats.priority_tasks == 1 || run.is_finished()
+        });
+        manager.resume();
+        assert!(!run.join().unwrap().unwrap(), "it ran in the pause");
+    });
+    assert_complete(&manager.stop().unwrap());
+}
+
+#[test]
+fn a_run_task_that_fails_goes_the_way_of_all_guests() {
+    let kit = Kit::new();
+    let manager = with_open_pool(&kit, &ManualClock::new());
+    let own = manager.run_task(|_, _| Err::<(), _>(crate::support::Fault::Own));
+    assert!(matches!(own, Err(TaskError::Failed(_))), "{own:?}");
+    assert_eq!((manager.stats().available_resources, kit.created()), (1, 2));
+    let sick = manager.run_task(|_, _| Err::<(), _>(crate::support::Fault::Sick));
+    assert!(sick.is_err());
+    eventually("the pool is filled again", || manager.stats().available_resources == 1);
+    assert_eq!(kit.created(), 3);
+    let panicked = manager.run_task(|_, _| -> Result<(), _> { panic!("on purpose") });
+    assert!(matches!(panicked, Err(TaskError::Panicked(_))), "{panicked:?}");
+    let report = manager.stop().unwrap();
+    assert_eq!((report.accepted, report.completed, report.failed), (4, 1, 3));
+    kit.assert_all_destroyed_once();
 }
 
 // The windows of the policy have what ran without a lock, in the time in which it ran.
