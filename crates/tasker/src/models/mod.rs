@@ -8,6 +8,7 @@ mod polling;
 mod queue;
 mod rack;
 mod room;
+mod runner;
 mod scaling;
 mod time;
 mod token;

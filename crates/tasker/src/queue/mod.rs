@@ -35,6 +35,8 @@ pub(crate) use guest::{Chore, Guest, Welcome};
 #[cfg(any(feature = "tokio", all(test, loom)))]
 pub(crate) use poll::Abandoned;
 use rack::Locked;
+#[cfg(feature = "tokio")]
+pub(crate) use seat::Settlement;
 pub(crate) use seat::{AfterFailure, Order};
 
 use crate::autoscale::{Allowance, Gauge, Reason};
