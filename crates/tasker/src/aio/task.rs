@@ -247,7 +247,7 @@ where
     }
 
     /// The task in one allocation with the place where its handle finds the outcome.
-    fn into_cell(self) -> (Arc<dyn Entrance>, Answered<Fut, T, E>) {
+    fn into_cell(self) -> Entering<Submission<Fut, T, E, Answer<T, E>>> {
         self.into_cell_with(|entrance| {
             let manager = Arc::clone(entrance) as Arc<dyn Supervisor>;
             Answer { completion: Completion::new(), manager }
@@ -257,7 +257,7 @@ where
     fn into_cell_with<S: Sink<T, E>>(
         self,
         sink: impl FnOnce(&Arc<dyn Entrance>) -> S,
-    ) -> (Arc<dyn Entrance>, Arc<Submission<Fut, T, E, S>>) {
+    ) -> Entering<Submission<Fut, T, E, S>> {
         let Self { entrance, settings, may_run_again, future, asking, kind: _ } = self;
         let ticket = Ticket::new(settings, may_run_again, entrance.now());
         let cell = Submission {
@@ -272,7 +272,8 @@ where
     }
 }
 
-type Answered<Fut, T, E> = Arc<Submission<Fut, T, E, Answer<T, E>>>;
+/// A submitted task at the door.
+type Entering<C> = (Arc<dyn Entrance>, Arc<C>);
 
 /// Lets a task in.
 fn enter<F, T, E, S>(
