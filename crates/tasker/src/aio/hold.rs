@@ -14,9 +14,8 @@ use crate::error::RejectReason;
 use crate::event::Event;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Outcome, TaskError};
-use crate::queue::job::{Ran, Ticket};
+use crate::queue::job::Ran;
 use crate::queue::{Abandoned, Attempted, Borrowed, Denial, Effects, Loan, Mode};
-use crate::sync::Mutex;
 use crate::task::{Settings, TaskId};
 use crate::worker::attempt::{discard_for, is_working_for, seats_for};
 use crate::worker::settle::{Case, Gone, Settled, Went};
@@ -31,15 +30,11 @@ pub(crate) enum Held<R> {
     Loan(Loan<R>),
 }
 
-/// What a submitted task had ended with, where its future was dropped before it learned that.
-pub(crate) type LastWord<E> = Mutex<Option<TaskError<E>>>;
-
 /// Where a task is that was let in.
 pub(crate) struct Admitted<R> {
     pub(crate) id: TaskId,
     pub(crate) held: Held<R>,
     pub(crate) queued_at: Instant,
-    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 /// A task on its way in, or let in, with what it has.
@@ -48,42 +43,30 @@ pub(crate) struct Hold<'a, R: Send + 'static, E: Send + 'static> {
     id: TaskId,
     settings: Settings,
     held: Held<R>,
-    /// Of a submitted task.
-    ticket: Option<Arc<Ticket>>,
     queued_at: Instant,
     started: Instant,
     progress: Progress,
     /// The times of the last attempt, of a task that waits for another.
     last: Option<TaskLifecycleTimestamps>,
-    /// Whoever drops the future unfinished.
-    gone: Gone,
-    last_word: Option<&'a LastWord<E>>,
 }
 
-/// Lets a task in, and gives it a resource or a place in its lane. A submitted one brings its ticket.
-pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
+/// Lets a task in, and gives it a resource or a place in its lane.
+fn admit<R: Send + 'static, E: Send + 'static>(
     core: &Arc<Core<R, E>>,
     settings: &Settings,
-    mode: Mode,
-    ticket: Option<&Arc<Ticket>>,
 ) -> Result<Admitted<R>, RejectReason> {
-    let queued_at = ticket.map_or_else(|| core.clock.now(), |ticket| ticket.queued_at);
+    let queued_at = core.clock.now();
     let sequence = core.reporter.reserve_sequence();
-    if ticket.is_none()
-        && let Some(loan) = core.queue.pick(settings, settings.priority.level(), queued_at)
-    {
+    if let Some(loan) = core.queue.pick(settings, settings.priority.level(), queued_at) {
         let id = loan.id;
         core.reporter.arrival(queued_at);
         core.tell_queued(sequence, id, settings);
-        return Ok(Admitted { id, held: Held::Loan(loan), queued_at, ticket: None });
+        return Ok(Admitted { id, held: Held::Loan(loan), queued_at });
     }
     // A task that waits for room in its own manager could wait for itself.
-    let mode = match mode {
-        Mode::Wait if is_working_for(core.identity()) => Mode::Inside,
-        other => other,
-    };
+    let mode = if is_working_for(core.identity()) { Mode::Inside } else { Mode::Wait };
     let mut fx = Effects::new();
-    let borrowed = core.queue.borrow(settings, mode, ticket, queued_at, sequence, &mut fx);
+    let borrowed = core.queue.borrow(settings, mode, queued_at, sequence, &mut fx);
     core.perform(fx);
     let (held, id, accepted) = match borrowed {
         Borrowed::Refused(reason) => return Err(reason),
@@ -97,7 +80,7 @@ pub(crate) fn admit<R: Send + 'static, E: Send + 'static>(
         core.reporter.arrival(queued_at);
         core.tell_queued(sequence, id, settings);
     }
-    Ok(Admitted { id, held, queued_at, ticket: ticket.cloned() })
+    Ok(Admitted { id, held, queued_at })
 }
 
 impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
@@ -106,33 +89,9 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         settings: Settings,
         admitted: Admitted<R>,
     ) -> Self {
-        let Admitted { id, held, queued_at, ticket } = admitted;
+        let Admitted { id, held, queued_at } = admitted;
         let (progress, last) = (Progress::Waiting, None);
-        Self {
-            core,
-            id,
-            settings,
-            held,
-            ticket,
-            queued_at,
-            started: queued_at,
-            progress,
-            last,
-            gone: Gone::Caller,
-            last_word: None,
-        }
-    }
-
-    /// A submitted task, whose future only its runtime drops.
-    pub(crate) fn of_submitted(
-        core: &'a Arc<Core<R, E>>,
-        settings: Settings,
-        admitted: Admitted<R>,
-        last_word: &'a LastWord<E>,
-    ) -> Self {
-        let mut hold = Self::new(core, settings, admitted);
-        (hold.gone, hold.last_word) = (Gone::Runtime, Some(last_word));
-        hold
+        Self { core, id, settings, held, queued_at, started: queued_at, progress, last }
     }
 
     /// Lets an awaited task in and runs it to its end.
@@ -143,7 +102,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
     ) -> Result<K::Output, TaskError<E>> {
         // A loop of tasks that never wait leaves the others of its runtime their turn.
         tokio::task::consume_budget().await;
-        match admit(core, &settings, Mode::Wait, None) {
+        match admit(core, &settings) {
             Ok(admitted) => {
                 let mut hold = Self::new(core, settings, admitted);
                 hold.run(work, true).await
@@ -172,12 +131,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
     async fn acquire(&mut self) -> Result<(), TaskError<E>> {
         let key = match self.held {
             Held::Claim(key) => key,
-            Held::Nothing | Held::Loan(_) => {
-                if matches!(self.gone, Gone::Runtime) {
-                    self.started = self.core.clock.now(); // submitted: it is polled only now
-                }
-                return Ok(());
-            }
+            Held::Nothing | Held::Loan(_) => return Ok(()),
         };
         let mut noted = false;
         let answer = poll_fn(|cx| {
@@ -242,9 +196,6 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
             core.perform(fx);
         }
         let (id, attempts) = (loan.id, loan.attempt);
-        if let Some(ticket) = &self.ticket {
-            ticket.begin_attempt();
-        }
         let name = settings.name();
         core.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt: attempts });
         let (token, seat) = (loan.lease.token.clone(), Seat::of(loan.seat));
@@ -263,7 +214,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let (id, attempts) = (self.id, loan.attempt);
         let finished = core.clock.now();
         let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
-        if self.ticket.is_none() && matches!(attempt, Attempt::Ended(Ran::Well, Some(_))) {
+        if matches!(attempt, Attempt::Ended(Ran::Well, Some(_))) {
             loan = match core.queue.lay_back(loan, finished) {
                 Ok(()) => {
                     let Attempt::Ended(_, value) = attempt else {
@@ -287,8 +238,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let retried = if unhealthy { core.reporter.reserve_sequence() } else { 0 };
         let mut fx = Effects::new();
         let attempted = Attempted { case, delay, finished };
-        let returned =
-            core.queue.give_back(loan, &self.settings, self.ticket.as_ref(), attempted, &mut fx);
+        let returned = core.queue.give_back(loan, &self.settings, None, attempted, &mut fx);
         core.perform(fx);
         let name = self.settings.name();
         if let Some(key) = returned.claim {
@@ -316,10 +266,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
 
     /// The claim's future is gone.
     fn abandon(&self, key: u32) {
-        let outcome = match self.gone {
-            Gone::Caller => Outcome::Cancelled,
-            Gone::Runtime => Outcome::Killed,
-        };
+        let outcome = Outcome::Cancelled;
         let mut fx = Effects::new();
         let abandoned = self.core.queue.abandon(key, outcome, self.core.clock.now(), &mut fx);
         self.core.perform(fx);
@@ -331,11 +278,7 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
                 if accepted {
                     self.tell_end(error.outcome(), self.last);
                 }
-                match self.last_word {
-                    // What was never accepted is in no count that its handle could contradict.
-                    Some(last_word) if accepted => *last_word.lock() = Some(error),
-                    _ => discard_for(self.core.identity(), error),
-                }
+                discard_for(self.core.identity(), error);
             }
         }
     }
@@ -345,18 +288,17 @@ impl<'a, R: Send + 'static, E: Send + 'static> Hold<'a, R, E> {
         let core = self.core;
         let finished = core.clock.now();
         let (went, times) = match self.progress {
-            Progress::Waiting => (Went::NotBegun(self.gone), self.last),
+            Progress::Waiting => (Went::NotBegun(Gone::Caller), self.last),
             Progress::Running => {
                 core.cancel_dropped(&loan.lease.token);
                 let times = TaskLifecycleTimestamps::new(self.queued_at, self.started, finished);
-                (Went::Dropped(self.gone), Some(times))
+                (Went::Dropped(Gone::Caller), Some(times))
             }
         };
         let case = self.case_of(went);
         let attempted = Attempted { case, delay: Duration::ZERO, finished };
         let mut fx = Effects::new();
-        let returned =
-            core.queue.give_back(loan, &self.settings, self.ticket.as_ref(), attempted, &mut fx);
+        let returned = core.queue.give_back(loan, &self.settings, None, attempted, &mut fx);
         core.perform(fx);
         if let Settled::Ends(outcome) = returned.settled {
             self.tell_end(outcome, times);

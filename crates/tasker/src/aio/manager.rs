@@ -11,7 +11,7 @@ use super::build::build;
 use super::config::AsyncConfig;
 use super::guarded::Discarded;
 use super::hold::Hold;
-use super::task::{AsyncTask, Entry};
+use super::task::{AsyncTask, builder};
 use super::visit::run_now;
 use super::work::{AsyncWork, Repeats, RunsOnce};
 use crate::context::TaskContext;
@@ -34,7 +34,7 @@ use crate::worker::attempt::is_working_for;
 /// it and says what became of everything.
 ///
 /// A task is an async closure that gets a [`TaskContext`] and the resource. Awaited, it runs in the caller's
-/// own future: nothing is spawned, and the closure may borrow. Submitted, it is spawned in the runtime that
+/// own future: nothing is spawned, and the closure may borrow. Submitted, it runs in the runtime that
 /// the manager was built in.
 ///
 /// In a test under `tokio::time::pause` every time limit follows the paused clock, if the manager is called from
@@ -112,7 +112,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     where
         F: AsyncFnMut(&TaskContext, &mut R) -> Result<T, E>,
     {
-        Entry::task(self.core(), Repeats(task))
+        builder(self.core(), Repeats(task))
     }
 
     /// A task that runs at most once, whatever happens.
@@ -124,7 +124,7 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     where
         F: AsyncFnOnce(&TaskContext, &mut R) -> Result<T, E>,
     {
-        Entry::task(self.core(), RunsOnce(Some(task)))
+        builder(self.core(), RunsOnce(Some(task)))
     }
 
     /// Runs a task and waits until it has ended, as `task(…).await` does, and one allocation cheaper. The closure

@@ -9,6 +9,7 @@ mod guarded;
 mod hold;
 mod hooks;
 mod manager;
+mod shift;
 mod slots;
 mod task;
 mod token;

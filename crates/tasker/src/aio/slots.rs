@@ -71,7 +71,9 @@ impl<R: Send + 'static, E: Send + 'static> Engine<R, E, Slots<R, E>> {
     /// but to end.
     pub(crate) fn strand(self: &Arc<Self>) {
         self.staff.stranded.store(1, Ordering::Release);
-        let _ = self.begin_kill(); // refused where it is over or killed already
+        let mut fx = Effects::new();
+        self.queue.strand(self.clock.now(), &mut fx);
+        self.perform(fx);
     }
 
     /// The future of an attempt was dropped: what its task has started elsewhere may listen.

@@ -8,26 +8,25 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use pin_project_lite::pin_project;
+use std::time::{Duration, Instant};
 
 use super::Core;
 use super::guarded::Discarded;
-use super::hold::{Admitted, Hold, LastWord, admit};
-use super::slots::Roll;
+use super::hold::Hold;
+use super::shift::{Shift, run_shift};
 use super::visit::run_now;
 use super::work::AsyncWork;
 use crate::completion::Completion;
+use crate::detached::{Answer, Sink};
 use crate::error::{RejectReason, Rejected};
 use crate::handle::{Answering, TaskHandle};
 use crate::outcome::{Panic, TaskError};
-use crate::queue::Mode;
 use crate::queue::awaited::{Supervisor, Ticketed};
-use crate::queue::job::Ticket;
+use crate::queue::job::{Bench, Job, Polled, Ticket};
+use crate::queue::{Effects, Mode, Submitted};
 use crate::sync::Mutex;
 use crate::task::{Priority, Repeatable, Settings};
-use crate::worker::attempt::{discard_for, on_behalf};
+use crate::worker::attempt::{discard_for, is_working_for, on_behalf};
 
 /// An async task on its way in: made by [`AsyncTaskManager::task`](super::AsyncTaskManager::task) or
 /// [`task_once`](super::AsyncTaskManager::task_once). It does nothing until it is awaited, or one of
@@ -35,7 +34,7 @@ use crate::worker::attempt::{discard_for, on_behalf};
 /// [`run_now`](Self::run_now) is awaited, too.
 ///
 /// Awaited, it runs inside the future that awaits it: nothing is spawned, the closure may borrow, and
-/// dropping the future cancels the task. Submitted, it is spawned in the manager's runtime and must be
+/// dropping the future cancels the task. Submitted, it runs in the manager's runtime and must be
 /// `Send + 'static`: write `async move |cx, resource| …`.
 ///
 /// ```
@@ -91,7 +90,9 @@ use crate::worker::attempt::{discard_for, on_behalf};
 pub struct AsyncTask<Fut, K = Repeatable<()>> {
     entrance: Arc<dyn Entrance>,
     settings: Settings,
+    may_run_again: bool,
     future: Fut,
+    asking: Asking<Fut>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -159,8 +160,8 @@ where
     /// here, and not when it is first polled: its place in the lane is this moment's. A refused task's handle
     /// is finished, with [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`].
     ///
-    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) the spawned task waits for room, except inside
-    /// a task of the same manager, where it goes above the capacity.
+    /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) the task waits for room, and not its submitter; except
+    /// inside a task of the same manager, where it goes above the capacity.
     ///
     /// ```
     /// use tasker::{AsyncConfig, AsyncTaskManager};
@@ -176,16 +177,11 @@ where
     /// # }
     /// ```
     pub fn submit(self) -> TaskHandle<T, E> {
-        let Self { entrance, settings, future, .. } = self;
-        match entrance.admit(settings, Mode::Wait) {
-            Ok(ticket) => spawn_answered(&entrance, ticket, future),
-            Err(Refused { reason, ticket, .. }) => {
-                discard_for(entrance.manager(), future);
-                let answered = Submitted::new(&entrance, ticket);
-                answered.answer(Err(reason.into()));
-                TaskHandle::new(answered)
-            }
+        let (entrance, cell) = self.into_cell();
+        if let Err(reason) = enter(entrance, &cell, Mode::Wait) {
+            cell.deliver(Err(reason.into()));
         }
+        TaskHandle::new(cell)
     }
 
     /// As [`submit`](Self::submit), but never waits for room.
@@ -208,17 +204,23 @@ where
     /// # }
     /// ```
     pub fn try_submit(self) -> Result<TaskHandle<T, E>, Rejected<Self>> {
-        let Self { entrance, settings, future, kind } = self;
-        match entrance.admit(settings, Mode::Try) {
-            Ok(ticket) => Ok(spawn_answered(&entrance, ticket, future)),
-            Err(Refused { reason, settings, .. }) => {
-                Err(Rejected { task: Self { entrance, settings, future, kind }, reason })
-            }
-        }
+        let entrance = Arc::clone(&self.entrance);
+        let (_, cell) = self.into_cell();
+        let Err(reason) = enter(Arc::clone(&entrance), &cell, Mode::Try) else {
+            return Ok(TaskHandle::new(cell));
+        };
+        let Stage::Ready(future) = cell.change(Stage::Delivered) else {
+            unreachable!("what was refused waits for its first attempt");
+        };
+        let Ticket { settings, may_run_again, .. } = &cell.ticket;
+        let (settings, may_run_again) = (settings.clone(), *may_run_again);
+        let (asking, kind) = (cell.asking, PhantomData);
+        let task = Self { entrance, settings, may_run_again, future, asking, kind };
+        Err(Rejected { task, reason })
     }
 
-    /// Submits the task; `callback` is called exactly once with its outcome, in the task that was spawned for it
-    /// (here and now if the task is refused). Keep it short, and do not block in it.
+    /// Submits the task; `callback` is called exactly once with its outcome, in the manager's runtime (here and now if
+    /// the task is refused). Keep it short, and do not block in it: the next task of the same worker begins after it.
     ///
     /// ```
     /// use tasker::{AsyncConfig, AsyncTaskManager};
@@ -237,21 +239,56 @@ where
     /// # }
     /// ```
     pub fn on_complete(self, callback: impl FnOnce(Result<T, TaskError<E>>) + Send + 'static) {
-        let Self { entrance, settings, future, .. } = self;
-        let admitted = entrance.admit(settings, Mode::Wait);
-        let delivery = Delivery {
-            entrance: Arc::clone(&entrance),
-            deliver: Some(callback),
-            types: PhantomData,
-        };
-        match admitted {
-            Ok(_) => entrance.roll().spawn(Delivered { future: Some(future), delivery }),
-            Err(Refused { reason, .. }) => {
-                discard_for(entrance.manager(), future);
-                { delivery }.deliver(Err(reason.into()));
-            }
+        let (callback, entrance) = (Mutex::new(Some(callback)), Arc::clone(&self.entrance));
+        let (entrance, cell) = self.into_cell_with(|_| Callback { callback, entrance });
+        if let Err(reason) = enter(entrance, &cell, Mode::Wait) {
+            cell.deliver(Err(reason.into()));
         }
     }
+
+    /// The task in one allocation with the place where its handle finds the outcome.
+    fn into_cell(self) -> Entering<Submission<Fut, T, E, Answer<T, E>>> {
+        self.into_cell_with(|entrance| {
+            let manager = Arc::clone(entrance) as Arc<dyn Supervisor>;
+            Answer { completion: Completion::new(), manager }
+        })
+    }
+
+    fn into_cell_with<S: Sink<T, E>>(
+        self,
+        sink: impl FnOnce(&Arc<dyn Entrance>) -> S,
+    ) -> Entering<Submission<Fut, T, E, S>> {
+        let Self { entrance, settings, may_run_again, future, asking, kind: _ } = self;
+        let ticket = Ticket::new(settings, may_run_again, entrance.now());
+        let cell = Submission {
+            ticket,
+            manager: entrance.identity(),
+            stage: Mutex::new(Stage::Ready(future)),
+            asking,
+            sink: sink(&entrance),
+            types: PhantomData,
+        };
+        (entrance, Arc::new(cell))
+    }
+}
+
+/// A submitted task at the door.
+type Entering<C> = (Arc<dyn Entrance>, Arc<C>);
+
+/// Lets a task in.
+fn enter<F, T, E, S>(
+    entrance: Arc<dyn Entrance>,
+    task: &Arc<Submission<F, T, E, S>>,
+    mode: Mode,
+) -> Result<(), RejectReason>
+where
+    F: Future<Output = Result<T, TaskError<E>>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+    S: Sink<T, E> + 'static,
+{
+    let mut polled = Some(Arc::clone(task) as Arc<dyn Polled<E>>);
+    entrance.enter(&task.ticket, &mut polled, mode)
 }
 
 impl<Fut: Future, K> AsyncTask<Fut, K> {
@@ -284,7 +321,11 @@ impl<Fut: Future, K> AsyncTask<Fut, K> {
     ///
     /// As [`run_task`](super::AsyncTaskManager::run_task).
     pub fn run_now(self) -> Fut {
-        self.entrance.set(self.settings, true);
+        self.into_awaited(true)
+    }
+
+    fn into_awaited(mut self, urgent: bool) -> Fut {
+        (self.asking)(&mut self.future, Ask::Await(self.settings, urgent));
         self.future
     }
 }
@@ -295,8 +336,7 @@ impl<Fut: Future, K> IntoFuture for AsyncTask<Fut, K> {
 
     /// The task as a future that does all of it, to be awaited. It is accepted when it is first polled.
     fn into_future(self) -> Fut {
-        self.entrance.set(self.settings, false);
-        self.future
+        self.into_awaited(false)
     }
 }
 
@@ -306,238 +346,370 @@ impl<Fut, K> fmt::Debug for AsyncTask<Fut, K> {
     }
 }
 
-/// A task's future and its builder meet here: the one learns what the other was told.
-pub(crate) trait Entrance: Send + Sync {
-    /// What the future is to be run with; ahead of every lane if it is urgent.
-    fn set(&self, settings: Settings, urgent: bool);
-    /// Lets the task in before its future is polled.
-    fn admit(&self, settings: Settings, mode: Mode) -> Result<Arc<Ticket>, Refused>;
-    fn roll(&self) -> &Arc<Roll>;
-    fn supervisor(&self) -> Arc<dyn Supervisor>;
-    fn manager(&self) -> usize;
+/// The manager of a builder, without its types.
+pub(crate) trait Entrance: Supervisor {
+    fn now(&self) -> Instant;
+    /// Lets a submitted task in. `task` has an `Arc<dyn Polled<E>>` of the manager's `E`, and has it again if it is
+    /// refused.
+    fn enter(
+        self: Arc<Self>,
+        ticket: &Ticket,
+        task: &mut dyn Any,
+        mode: Mode,
+    ) -> Result<(), RejectReason>;
+    fn identity(&self) -> usize;
     fn panicked(&self, panic: Panic);
-    /// What the task had ended with when its future was dropped: a `TaskError<E>` of the manager's `E`.
-    fn last_word(&self) -> Option<Box<dyn Any + Send>>;
 }
 
-/// A submitted task that was not let in.
-pub(crate) struct Refused {
-    reason: RejectReason,
-    settings: Settings,
-    ticket: Arc<Ticket>,
-}
+impl<R: Send + 'static, E: Send + 'static> Entrance for Core<R, E> {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
 
-/// The cell that they share.
-pub(crate) struct Entry<R: Send + 'static, E: Send + 'static> {
-    core: Arc<Core<R, E>>,
-    may_run_again: bool,
-    start: Mutex<Start<R>>,
-    last_word: LastWord<E>,
-}
-
-enum Start<R> {
-    Unset,
-    Set(Settings),
-    Urgent(Settings),
-    Admitted(Settings, Admitted<R>),
-}
-
-impl<R: Send + 'static, E: Send + 'static> Entry<R, E> {
-    /// The builder of a task whose closure is `work`.
-    #[track_caller]
-    pub(crate) fn task<W, T, K>(
-        core: &Arc<Core<R, E>>,
-        work: W,
-    ) -> AsyncTask<impl Future<Output = Result<T, TaskError<E>>> + use<R, E, T, W, K>, K>
-    where
-        W: AsyncWork<R, E, Output = T>,
-    {
-        let settings = Settings::here(core.max_retries);
-        let entry = Arc::new(Self {
-            core: Arc::clone(core),
-            may_run_again: W::MAY_RUN_AGAIN,
-            start: Mutex::new(Start::Unset),
-            last_word: Mutex::new(None),
-        });
-        let entrance = Arc::clone(&entry) as Arc<dyn Entrance>;
-        let work = Discarded::new(core.identity(), work);
-        let mine = Mine(entry);
-        let future = async move {
-            let entry = &mine.0;
-            match entry.take() {
-                Start::Set(settings) => Hold::run_awaited(&entry.core, settings, work).await,
-                Start::Urgent(settings) => run_now(&entry.core, settings, work).await,
-                Start::Admitted(settings, admitted) => {
-                    entry.hold(settings, admitted).run(work, true).await
-                }
-                Start::Unset => unreachable!("a builder gives its future away with its settings"),
-            }
+    fn enter(
+        self: Arc<Self>,
+        ticket: &Ticket,
+        task: &mut dyn Any,
+        mode: Mode,
+    ) -> Result<(), RejectReason> {
+        let slot = task.downcast_mut::<Option<Arc<dyn Polled<E>>>>();
+        let slot = slot.expect("a manager's tasks fail with its errors");
+        let task = slot.take().expect("there is a task to let in");
+        let sequence = self.reporter.reserve_sequence();
+        // A task that waits for room in its own manager could wait for itself.
+        let mode = match mode {
+            Mode::Wait if is_working_for(self.reporter.identity()) => Mode::Inside,
+            other => other,
         };
-        AsyncTask { entrance, settings, future, kind: PhantomData }
-    }
-
-    fn take(&self) -> Start<R> {
-        std::mem::replace(&mut *self.start.lock(), Start::Unset)
-    }
-
-    fn hold(&self, settings: Settings, admitted: Admitted<R>) -> Hold<'_, R, E> {
-        Hold::of_submitted(&self.core, settings, admitted, &self.last_word)
-    }
-}
-
-/// The future's hold of the cell.
-struct Mine<R: Send + 'static, E: Send + 'static>(Arc<Entry<R, E>>);
-
-impl<R: Send + 'static, E: Send + 'static> Drop for Mine<R, E> {
-    fn drop(&mut self) {
-        if let Start::Admitted(settings, admitted) = self.0.take() {
-            drop(self.0.hold(settings, admitted)); // spawned, and never polled
-        }
-    }
-}
-
-impl<R: Send + 'static, E: Send + 'static> Entrance for Entry<R, E> {
-    fn set(&self, settings: Settings, urgent: bool) {
-        let start = if urgent { Start::Urgent(settings) } else { Start::Set(settings) };
-        *self.start.lock() = start;
-    }
-
-    fn admit(&self, settings: Settings, mode: Mode) -> Result<Arc<Ticket>, Refused> {
-        let now = self.core.clock.now();
-        let ticket = Arc::new(Ticket::of_future(settings.clone(), self.may_run_again, now));
-        match admit(&self.core, &settings, mode, Some(&ticket)) {
-            Ok(admitted) => {
-                *self.start.lock() = Start::Admitted(settings, admitted);
-                Ok(ticket)
+        let mut fx = Effects::new();
+        let job = Job::polled(Arc::clone(&task));
+        let submitted = self.queue.submit(job, mode, ticket.queued_at, sequence, &mut fx);
+        self.perform(fx);
+        match submitted {
+            Submitted::Accepted => {
+                self.reporter.arrival(ticket.queued_at);
+                self.tell_queued(sequence, ticket.id(), &ticket.settings);
+                Ok(())
             }
-            Err(reason) => Err(Refused { reason, settings, ticket }),
+            Submitted::Outside => Ok(()), // it is told of when it has room
+            Submitted::Refused(job, reason) => {
+                job.release();
+                *slot = Some(task);
+                Err(reason)
+            }
+            Submitted::NobodyIdle(_) => unreachable!("it did not ask for an idle worker"),
         }
     }
 
-    fn roll(&self) -> &Arc<Roll> {
-        &self.core.staff.roll
-    }
-
-    fn supervisor(&self) -> Arc<dyn Supervisor> {
-        Arc::clone(&self.core) as Arc<dyn Supervisor>
-    }
-
-    fn manager(&self) -> usize {
-        self.core.identity()
+    fn identity(&self) -> usize {
+        self.reporter.identity()
     }
 
     fn panicked(&self, panic: Panic) {
-        self.core.reporter.panicked("a callback", panic);
-    }
-
-    fn last_word(&self) -> Option<Box<dyn Any + Send>> {
-        let error = self.last_word.lock().take()?;
-        Some(Box::new(error))
+        self.reporter.panicked("a callback", panic);
     }
 }
 
-fn spawn_answered<T, E, Fut>(
-    entrance: &Arc<dyn Entrance>,
-    ticket: Arc<Ticket>,
-    future: Fut,
-) -> TaskHandle<T, E>
+/// The builder of a task whose closure is `work`.
+#[track_caller]
+pub(crate) fn builder<R, E, W, T, K>(
+    core: &Arc<Core<R, E>>,
+    work: W,
+) -> AsyncTask<impl Future<Output = Result<T, TaskError<E>>> + use<R, E, T, W, K>, K>
 where
-    Fut: Future<Output = Result<T, TaskError<E>>> + Send + 'static,
-    T: Send + 'static,
+    R: Send + 'static,
     E: Send + 'static,
+    W: AsyncWork<R, E, Output = T>,
 {
-    let submitted = Submitted::new(entrance, ticket);
-    let handle = TaskHandle::new(Arc::clone(&submitted) as Arc<dyn Answering<T, E>>);
-    let deliver = Some(move |outcome| submitted.answer(outcome));
-    let delivery = Delivery { entrance: Arc::clone(entrance), deliver, types: PhantomData };
-    entrance.roll().spawn(Delivered { future: Some(future), delivery });
-    handle
+    let settings = Settings::here(core.max_retries);
+    let recipe = Recipe {
+        core: Arc::clone(core),
+        work: Some(Discarded::new(core.identity(), work)),
+        awaited: None,
+        attempt: None,
+        back: None,
+        await_it: |core: Arc<Core<R, E>>, settings, urgent: bool, work| async move {
+            match urgent {
+                false => Hold::run_awaited(&core, settings, work).await,
+                true => run_now(&core, settings, work).await,
+            }
+        },
+        attempt_it: run_shift,
+    };
+    recipe.task(settings)
 }
 
-/// Where a handle finds its task's outcome.
-struct Submitted<T, E> {
-    ticket: Arc<Ticket>,
-    completion: Completion<Result<T, TaskError<E>>>,
-    manager: Arc<dyn Supervisor>,
+/// What a task's future is made of, and the future when there is one: of all of it, where it is awaited, or of one
+/// attempt after the other, where it is submitted. While it waits in a lane it is no bigger than its closure and a few
+/// pointers.
+///
+/// Its type parameters are inferred, so that whether it is `Send` is seen where the closure is known.
+struct Recipe<R: Send + 'static, E: Send + 'static, W, A, AF, J, JF> {
+    core: Arc<Core<R, E>>,
+    work: Option<Discarded<W>>,
+    awaited: Option<Pin<Box<AF>>>,
+    /// The place of the attempt's future, which is used again.
+    attempt: Option<Pin<Box<Option<JF>>>>,
+    back: Option<Box<Shift<R, E>>>,
+    await_it: A,
+    attempt_it: J,
 }
 
-impl<T, E> Submitted<T, E> {
-    fn new(entrance: &Arc<dyn Entrance>, ticket: Arc<Ticket>) -> Arc<Self> {
-        Arc::new(Self { ticket, completion: Completion::new(), manager: entrance.supervisor() })
+/// What a recipe is asked to do by those who do not know what it is made of.
+enum Ask<'a, F> {
+    /// To be pinned.
+    Pin,
+    /// To be a future that does all of it, ahead of every lane or not.
+    Await(Settings, bool),
+    /// To make one attempt, with the `Shift` that is given.
+    Attempt(&'a mut dyn Any),
+    /// To give the `Shift` back.
+    GiveBack(&'a mut dyn Any),
+    /// To take over the memory of one that has ended.
+    Inherit(&'a mut F),
+}
+
+/// Asks a recipe, which is pinned where it is.
+type Asking<F> = for<'a> fn(&'a mut F, Ask<'_, F>) -> Pin<&'a mut F>;
+
+impl<R, E, W, A, AF, J, JF> Recipe<R, E, W, A, AF, J, JF>
+where
+    R: Send + 'static,
+    E: Send + 'static,
+    W: AsyncWork<R, E>,
+    A: Fn(Arc<Core<R, E>>, Settings, bool, Discarded<W>) -> AF,
+    J: Fn(Box<Shift<R, E>>, Discarded<W>) -> JF,
+{
+    fn task<K>(self, settings: Settings) -> AsyncTask<Self, K> {
+        AsyncTask {
+            entrance: Arc::clone(&self.core) as Arc<dyn Entrance>,
+            settings,
+            may_run_again: W::MAY_RUN_AGAIN,
+            future: self,
+            asking: Self::asked,
+            kind: PhantomData,
+        }
     }
 
-    fn answer(&self, outcome: Result<T, TaskError<E>>) {
-        let first = self.completion.complete(outcome);
-        debug_assert!(first.is_ok(), "a task is answered once");
+    fn asked<'a>(&'a mut self, ask: Ask<'_, Self>) -> Pin<&'a mut Self> {
+        match ask {
+            Ask::Pin => {}
+            Ask::Await(settings, urgent) => {
+                let work = self.work.take().expect("a builder is used once");
+                let future = (self.await_it)(Arc::clone(&self.core), settings, urgent, work);
+                self.awaited = Some(Box::pin(future));
+            }
+            Ask::Attempt(shift) => {
+                let shift = shift.downcast_mut::<Option<Box<Shift<R, E>>>>();
+                let shift = shift.and_then(Option::take).expect("an attempt has its shift");
+                let work = self.work.take().expect("it is there between the attempts");
+                let future = (self.attempt_it)(shift, work);
+                self.attempt.get_or_insert_with(|| Box::pin(None)).as_mut().set(Some(future));
+            }
+            Ask::GiveBack(shift) => {
+                if let Some(shift) = shift.downcast_mut::<Option<Box<Shift<R, E>>>>() {
+                    *shift = self.back.take();
+                }
+            }
+            Ask::Inherit(old) => {
+                self.attempt = self.attempt.take().or_else(|| old.attempt.take());
+            }
+        }
+        Pin::new(self)
     }
 }
 
-impl<T: Send, E: Send> Answering<T, E> for Submitted<T, E> {
-    fn completion(&self) -> &Completion<Result<T, TaskError<E>>> {
-        &self.completion
-    }
+/// Nothing in it is pinned but what is boxed.
+impl<R: Send + 'static, E: Send + 'static, W, A, AF, J, JF> Unpin
+    for Recipe<R, E, W, A, AF, J, JF>
+{
+}
 
-    fn manager(&self) -> &Arc<dyn Supervisor> {
-        &self.manager
+impl<R, E, W, A, AF, J, JF> Future for Recipe<R, E, W, A, AF, J, JF>
+where
+    R: Send + 'static,
+    E: Send + 'static,
+    W: AsyncWork<R, E>,
+    AF: Future<Output = Result<W::Output, TaskError<E>>>,
+    JF: Future<Output = (Box<Shift<R, E>>, Discarded<W>, Option<W::Output>)>,
+{
+    type Output = Result<W::Output, TaskError<E>>;
+
+    /// Of an attempt it is the value, or that there is none: the shift knows why.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(awaited) = &mut self.awaited {
+            return awaited.as_mut().poll(cx);
+        }
+        let attempt = self.attempt.as_mut().expect("what is polled was asked to be a future");
+        let future =
+            attempt.as_mut().as_pin_mut().expect("an attempt that has ended is not polled");
+        let (shift, work, value) = ready!(future.poll(cx));
+        attempt.set(None);
+        self.back = Some(shift);
+        Poll::Ready(match value {
+            Some(value) => {
+                drop(work); // before its outcome is known to anybody
+                Ok(value)
+            }
+            None => {
+                self.work = Some(work);
+                Err(TaskError::Killed)
+            }
+        })
     }
 }
 
-impl<T: Send, E: Send> Ticketed for Submitted<T, E> {
+/// A submitted task: ticket, closure, value and caller in one allocation.
+struct Submission<F, T, E, S> {
+    ticket: Ticket,
+    manager: usize,
+    stage: Mutex<Stage<F, T>>,
+    asking: Asking<F>,
+    sink: S,
+    types: PhantomData<fn() -> E>,
+}
+
+enum Stage<F, T> {
+    /// Its recipe waits for its (next) attempt.
+    Ready(F),
+    /// It is on somebody's bench.
+    Running,
+    /// The closure is gone and its value waits to be delivered.
+    Produced(T),
+    /// The outcome is delivered.
+    Delivered,
+}
+
+impl<F, T, E, S> Submission<F, T, E, S> {
+    fn change(&self, stage: Stage<F, T>) -> Stage<F, T> {
+        std::mem::replace(&mut *self.stage.lock(), stage)
+    }
+}
+
+impl<F: Send, T: Send, E, S: Send + Sync> Ticketed for Submission<F, T, E, S> {
     fn ticket(&self) -> &Ticket {
         &self.ticket
     }
 }
 
-pin_project! {
-    /// A task whose outcome is delivered; never polled, it is dropped before its delivery is. An `async` block would
-    /// keep room for it three times.
-    struct Delivered<Fut, T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> {
-        #[pin]
-        future: Option<Fut>,
-        delivery: Delivery<T, E, F>,
+impl<F, T, E, S> Polled<E> for Submission<F, T, E, S>
+where
+    F: Future<Output = Result<T, TaskError<E>>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+    S: Sink<T, E> + 'static,
+{
+    fn is_brief(&self) -> bool {
+        S::BRIEF
+    }
+
+    fn take_up(self: Arc<Self>, bench: &mut Option<Box<dyn Bench>>) {
+        let Stage::Ready(mut future) = self.change(Stage::Running) else {
+            unreachable!("a task has one attempt at a time, and none after its end");
+        };
+        let known = bench.as_mut().and_then(|bench| {
+            let bench: &mut dyn Any = &mut **bench;
+            bench.downcast_mut::<Place<F, T, E, S>>()
+        });
+        match known {
+            Some(place) => {
+                if let Some(old) = &mut place.future {
+                    (self.asking)(&mut future, Ask::Inherit(old));
+                }
+                place.take(self, future);
+            }
+            None => {
+                let mut place = Place { task: None, future: None, begun: false };
+                place.take(self, future);
+                *bench = Some(Box::new(place));
+            }
+        }
+    }
+
+    fn deliver(&self, ending: Result<(), TaskError<E>>) {
+        let outcome = match (self.change(Stage::Delivered), ending) {
+            (Stage::Delivered, _) => return,
+            (Stage::Produced(value), Ok(())) => Ok(value),
+            (Stage::Produced(value), Err(error)) => {
+                discard_for(self.manager, value);
+                Err(error)
+            }
+            (Stage::Running, ending) => Err(ending.err().unwrap_or(TaskError::Killed)),
+            (Stage::Ready(future), ending) => {
+                discard_for(self.manager, future);
+                Err(ending.err().unwrap_or(TaskError::Killed))
+            }
+        };
+        self.sink.deliver(outcome);
     }
 }
 
-impl<Fut, T, E, F> Future for Delivered<Fut, T, E, F>
-where
-    Fut: Future<Output = Result<T, TaskError<E>>>,
-    F: FnOnce(Result<T, TaskError<E>>),
-{
-    type Output = ();
+/// A bench for tasks of one type. What is left of the last one lends its memory to the next.
+struct Place<F, T, E, S> {
+    task: Option<Arc<Submission<F, T, E, S>>>,
+    future: Option<F>,
+    begun: bool,
+}
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        let outcome = ready!(future.poll(cx));
-        this.future.set(None); // what it captured is gone before anybody hears of its end
-        this.delivery.deliver(outcome);
+impl<F, T, E, S> Place<F, T, E, S> {
+    fn take(&mut self, task: Arc<Submission<F, T, E, S>>, future: F) {
+        (self.task, self.future, self.begun) = (Some(task), Some(future), false);
+    }
+}
+
+impl<F, T, E, S> Bench for Place<F, T, E, S>
+where
+    F: Future<Output = Result<T, TaskError<E>>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+    S: Sink<T, E> + 'static,
+{
+    fn poll(&mut self, cx: &mut Context<'_>, with: &mut dyn Any) -> Poll<()> {
+        let (Some(task), Some(future)) = (&self.task, &mut self.future) else {
+            unreachable!("what is polled has taken its place");
+        };
+        let asking = task.asking;
+        if !std::mem::replace(&mut self.begun, true) {
+            asking(future, Ask::Attempt(with));
+        }
+        let outcome = ready!(asking(future, Ask::Pin).poll(cx));
+        asking(future, Ask::GiveBack(with));
+        let stage = match outcome {
+            Ok(value) => Some(Stage::Produced(value)),
+            Err(_) => self.future.take().map(Stage::Ready),
+        };
+        if let (Some(task), Some(stage)) = (self.task.take(), stage) {
+            task.change(stage);
+        }
         Poll::Ready(())
     }
 }
 
-/// Delivers an outcome; dropped before, because its runtime is gone, it delivers `Killed`, or what the task had
-/// ended with already.
-struct Delivery<T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> {
-    entrance: Arc<dyn Entrance>,
-    deliver: Option<F>,
-    types: PhantomData<fn(T, E)>,
-}
+impl<F: Send, T: Send, E: Send> Answering<T, E> for Submission<F, T, E, Answer<T, E>> {
+    fn completion(&self) -> &Completion<Result<T, TaskError<E>>> {
+        &self.sink.completion
+    }
 
-impl<T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> Delivery<T, E, F> {
-    fn deliver(&mut self, outcome: Result<T, TaskError<E>>) {
-        if let Some(deliver) = self.deliver.take()
-            && let Err(panic) = on_behalf(self.entrance.manager(), || deliver(outcome))
-        {
-            self.entrance.panicked(panic);
-        }
+    fn manager(&self) -> &Arc<dyn Supervisor> {
+        &self.sink.manager
     }
 }
 
-impl<T, E: 'static, F: FnOnce(Result<T, TaskError<E>>)> Drop for Delivery<T, E, F> {
-    fn drop(&mut self) {
-        if self.deliver.is_some() {
-            let known = self.entrance.last_word().and_then(|word| word.downcast().ok());
-            self.deliver(Err(known.map_or(TaskError::Killed, |error| *error)));
+/// Calls back with the outcome.
+struct Callback<C> {
+    callback: Mutex<Option<C>>,
+    entrance: Arc<dyn Entrance>,
+}
+
+impl<T, E, C: FnOnce(Result<T, TaskError<E>>) + Send> Sink<T, E> for Callback<C> {
+    const BRIEF: bool = false;
+
+    fn deliver(&self, outcome: Result<T, TaskError<E>>) {
+        let callback = self.callback.lock().take();
+        if let Some(callback) = callback
+            && let Err(panic) = on_behalf(self.entrance.identity(), || callback(outcome))
+        {
+            self.entrance.panicked(panic);
         }
     }
 }

@@ -42,8 +42,7 @@ pub(crate) async fn run_now<R: Send + 'static, E: Send + 'static, K: AsyncWork<R
     };
     core.reporter.arrival(queued_at);
     core.tell_queued(sequence, id, &settings);
-    let hold =
-        |settings, held| Hold::new(core, settings, Admitted { id, held, queued_at, ticket: None });
+    let hold = |settings, held| Hold::new(core, settings, Admitted { id, held, queued_at });
     let visit = |settings, guest, used| Visit {
         core,
         id,

@@ -33,7 +33,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         }
         let mode = if is_working_for(self.identity()) { Mode::Inside } else { Mode::Wait };
         let mut fx = Effects::new();
-        let borrowed = self.queue.borrow(settings, mode, None, queued_at, sequence, &mut fx);
+        let borrowed = self.queue.borrow(settings, mode, queued_at, sequence, &mut fx);
         self.perform(fx);
         let (loan, started) = match borrowed {
             Borrowed::Refused(reason) => {

@@ -207,7 +207,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     /// As [`perform`](Self::perform), for the timekeeper: a callback that takes its time must not stop
     /// every other deadline.
     pub(crate) fn perform_aside(self: &Arc<Self>, mut fx: Effects<R, E>) {
-        let slow = fx.ended.iter().any(|(job, ..)| !job.task().is_brief());
+        let slow = fx.ended.iter().any(|(job, ..)| !job.is_brief());
         let observed = !self.reporter.observers.is_empty();
         if slow || (observed && fx.tells_of_tasks()) {
             S::perform_elsewhere(self, fx.split_off_endings());
@@ -329,7 +329,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         self.reporter.emit(|sequence| Event::TaskFinished { sequence, id, name, outcome, times });
     }
 
-    pub(super) fn finish(&self, job: Job<R, E>, ending: Result<(), TaskError<E>>) {
+    pub(crate) fn finish(&self, job: Job<R, E>, ending: Result<(), TaskError<E>>) {
         if let Err(panic) = on_behalf(self.identity(), || job.finish(ending)) {
             self.reporter.panicked("the end of a task", panic);
         }

@@ -17,7 +17,7 @@ use crate::worker::settle::{Case, Gone, Went};
 /// A resource for a task in the middle of the one on `seats`.
 fn take(queue: &Queue<u32, ()>, seats: Vec<usize>) -> Result<Loan<u32>, TaskError<()>> {
     let mut fx = Effects::new();
-    let borrowed = queue.borrow(&Settings::here(0), Mode::Inside, None, now(), 0, &mut fx);
+    let borrowed = queue.borrow(&Settings::here(0), Mode::Inside, now(), 0, &mut fx);
     perform(fx);
     match borrowed {
         Borrowed::Loan(loan) => Ok(loan),

@@ -31,7 +31,7 @@ pub(super) fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
 pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnce()) -> bool {
     let settings = Settings::here(0);
     let mut fx = Effects::new();
-    let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
+    let borrowed = queue.borrow(&settings, Mode::Wait, now(), 0, &mut fx);
     perform(fx);
     let mut loan = match borrowed {
         Borrowed::Loan(loan) => loan,

@@ -10,6 +10,7 @@ mod pool;
 mod queue;
 mod rack;
 mod room;
+mod runner;
 mod scaling;
 mod time;
 mod token;

@@ -222,7 +222,7 @@ fn what_has_grown_stale_when_its_caller_wakes_is_checked() {
             callers.push(thread::spawn(move || {
                 let mut fx = Effects::new();
                 let settings = Settings::here(0);
-                let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
+                let borrowed = queue.borrow(&settings, Mode::Wait, now(), 0, &mut fx);
                 perform(fx);
                 let loan = match borrowed {
                     Borrowed::Loan(loan) => Ok(loan), // the other one was faster

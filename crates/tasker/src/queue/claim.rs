@@ -1,7 +1,6 @@
 //! How a blocked caller waits for a resource, gets one, and gives it back.
 
 use std::panic::Location;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delay::Appointment;
@@ -42,8 +41,6 @@ pub(crate) struct Claim<E> {
     pub(crate) attempt: u32,
     pub(crate) until: Option<Instant>,
     pub(crate) status: Status<E>,
-    /// Of a submitted task, whose handle wants to know where it is.
-    pub(crate) ticket: Option<Arc<Ticket>>,
     /// Whoever waits is in the middle of a task of the same manager.
     pub(super) blocked: Option<u32>,
 }
@@ -89,7 +86,6 @@ impl<E> Claim<E> {
             attempt: 1,
             until: settings.start_within.and_then(|limit| now.checked_add(limit)),
             status: Status::Waiting,
-            ticket: None,
             blocked: None,
         }
     }
@@ -100,9 +96,6 @@ impl<E> Claim<E> {
 
     pub(crate) fn set_place(&mut self, place: Place) {
         self.place = place;
-        if let Some(ticket) = &self.ticket {
-            ticket.set_place(place);
-        }
     }
 
     /// Whom to wake: a thread as often as need be, a future once for each poll.
@@ -137,9 +130,6 @@ impl<E> Claim<E> {
 
     pub(crate) fn grant(&mut self, seat: usize) {
         self.place = Place::Nowhere;
-        if let Some(ticket) = &self.ticket {
-            ticket.set_place(Place::Running(seat));
-        }
         self.status = Status::Granted(seat);
     }
 
@@ -203,12 +193,13 @@ impl<R, E> Queue<R, E> {
         }
     }
 
-    /// Takes a borrowed resource back and settles the attempt that used it. A submitted task brings its ticket.
+    /// Takes a borrowed resource back and settles the attempt that used it. A submitted task, which is not put off
+    /// here, brings its ticket.
     pub(crate) fn give_back(
         &self,
         loan: Loan<R>,
         settings: &Settings,
-        ticket: Option<&Arc<Ticket>>,
+        ticket: Option<&Ticket>,
         attempted: Attempted,
         fx: &mut Effects<R, E>,
     ) -> Returned {
@@ -229,7 +220,6 @@ impl<R, E> Queue<R, E> {
                 let mut claim = state.new_claim(id, settings, Priority::High.level(), now);
                 claim.attempt = attempt + 1;
                 claim.until = None; // it has started once; its place is its own
-                claim.ticket = ticket.cloned();
                 let key = state.claim(claim);
                 state.queue_retry(Who::Claim(key), delay, now, fx);
                 Some(key)

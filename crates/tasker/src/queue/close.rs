@@ -3,6 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::due::Due;
+#[cfg(feature = "tokio")]
+use super::job::Place;
+#[cfg(feature = "tokio")]
+use super::lanes::Next;
+use super::seat::Order;
 use super::{Effects, News, Queue, State, Who};
 use crate::cancel::Why;
 use crate::clock::real_now;
@@ -50,6 +55,21 @@ impl<R, E> Queue<R, E> {
         self.kill(&mut self.lock(), now, fx)
     }
 
+    /// The same because the runtime is gone: submitted tasks that wait for room end as those that had it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn strand(&self, now: Instant, fx: &mut Effects<R, E>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let outside: Vec<Place> =
+            state.outside.iter_jobs().map(|entry| entry.what.ticket().place()).collect();
+        for place in outside {
+            if let Place::Outside(spot) = place {
+                state.turn_away(Next::Job(spot), TaskError::Killed, fx);
+            }
+        }
+        let _ = self.kill(state, now, fx); // refused where it is over or killed already
+    }
+
     /// A kill at a later time, if it is still allowed then.
     pub(crate) fn kill_later(&self, at: Option<Instant>, fx: &mut Effects<R, E>) {
         if let Some(at) = at {
@@ -70,6 +90,7 @@ impl<R, E> Queue<R, E> {
         }
         if state.rules.slots {
             state.revoke_grants(now, fx);
+            state.revoke_runs(now, fx);
         }
         for seat in 0..state.seats.len() {
             state.cancel_seat(seat, Why::Cancelled, true, fx);
@@ -182,6 +203,25 @@ impl<R, E> State<R, E> {
             let _ = self.settle(seat, &mut lease, case, now); // it ends as killed
             self.shelf.put(seat, lease);
             self.tally.end(Outcome::Killed.fate());
+            if let Some(order) = self.freed(seat, now, fx) {
+                self.order(seat, order, fx);
+            }
+        }
+    }
+
+    /// The same for jobs that runners were ordered to run and have not fetched.
+    fn revoke_runs(&mut self, now: Instant, fx: &mut Effects<R, E>) {
+        for seat in 0..self.seats.len() {
+            let order = &mut self.seats[seat].order;
+            let Some(Order::Run(job)) = order.take_if(|order| matches!(order, Order::Run(_)))
+            else {
+                continue;
+            };
+            let case = Case::not_begun(Gone::Runtime);
+            let mut lease = self.shelf.take(seat).expect("with the order its resource lies there");
+            let _ = self.settle(seat, &mut lease, case, now); // it ends as killed
+            self.shelf.put(seat, lease);
+            self.end(Who::Job(job), TaskError::Killed, fx);
             if let Some(order) = self.freed(seat, now, fx) {
                 self.order(seat, order, fx);
             }

@@ -1,12 +1,11 @@
 //! How tasks come in: refused, put in a lane, made to wait for room, or given a resource at once.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::claim::Loan;
 use super::delay::Appointment;
 use super::due::Due;
-use super::job::{Job, Place, Ticket};
+use super::job::{Job, Place};
 use super::lanes::{Next, Spot, URGENT};
 use super::{Admitted, Effects, Queue, State, Who};
 use crate::error::RejectReason;
@@ -124,7 +123,9 @@ impl<R, E> Queue<R, E> {
             if mode == Mode::Try || state.rules.overflow != Overflow::Wait {
                 return Submitted::Refused(job, RejectReason::QueueFull);
             }
-            let extra = Extra { expiry: None, sequence, submitter: Some(Waiter::me()) };
+            // Where submitting does not block, nobody waits with the task.
+            let submitter = (!state.rules.slots).then(Waiter::me);
+            let extra = Extra { expiry: None, sequence, submitter };
             let entry = Entry { what: job, counted: true, extra: Some(Box::new(extra)) };
             let spot = state.outside.push_job(level, entry);
             let expiry =
@@ -151,13 +152,11 @@ impl<R, E> Queue<R, E> {
         Submitted::Accepted
     }
 
-    /// Gives a blocking caller, or a future, a resource or a place in its lane. A submitted task brings its
-    /// ticket.
+    /// Gives a blocking caller, or a future, a resource or a place in its lane.
     pub(crate) fn borrow(
         &self,
         settings: &Settings,
         mode: Mode,
-        ticket: Option<&Arc<Ticket>>,
         now: Instant,
         sequence: u64,
         fx: &mut Effects<R, E>,
@@ -165,9 +164,6 @@ impl<R, E> Queue<R, E> {
         let mut state = self.lock();
         let state = &mut *state;
         let id = state.next_id();
-        if let Some(ticket) = ticket {
-            ticket.set_id(id);
-        }
         if state.phase != Phase::Running {
             return Borrowed::Refused(RejectReason::ShuttingDown);
         }
@@ -175,19 +171,14 @@ impl<R, E> Queue<R, E> {
         if state.may_take(level, now) {
             state.accept(now);
             state.note_arrival(now);
-            let loan = state.take_loan(id, settings, now, fx);
-            if let Some(ticket) = ticket {
-                ticket.set_place(Place::Running(loan.seat));
-            }
-            return Borrowed::Loan(loan);
+            return Borrowed::Loan(state.take_loan(id, settings, now, fx));
         }
         let above = mode == Mode::Inside && state.rules.overflow == Overflow::Wait;
         let room = above || state.make_room(level, now, fx);
         if !room && (mode == Mode::Try || state.rules.overflow != Overflow::Wait) {
             return Borrowed::Refused(RejectReason::QueueFull);
         }
-        let mut claim = state.new_claim(id, settings, level, now);
-        claim.ticket = ticket.cloned();
+        let claim = state.new_claim(id, settings, level, now);
         let until = claim.until();
         let key = state.claim(claim);
         if room {

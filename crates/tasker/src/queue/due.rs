@@ -70,7 +70,7 @@ impl<R, E> Queue<R, E> {
         let state = &mut *state;
         match ticket.place() {
             Place::Running(seat) => state.cancel_seat(seat, Why::Cancelled, false, fx),
-            place => state.withdraw(place, |spot| ticket.next(spot), TaskError::Cancelled, now, fx),
+            place => state.withdraw(place, Next::Job, TaskError::Cancelled, now, fx),
         }
     }
 }

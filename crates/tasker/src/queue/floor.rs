@@ -118,18 +118,14 @@ impl<R, E> State<R, E> {
         if self.paused {
             return;
         }
+        if self.rules.slots {
+            self.hand_out(now, fx);
+        }
         while self.lanes.jobs() > 0 && self.roster.idle() > 0 && !self.is_stale(now) {
             let Some(spot) = self.lanes.first_job_within(self.roster.idle()) else { break };
             let Who::Job(job) = self.unqueue(Next::Job(spot), now) else { unreachable!() };
-            if let Some(job) = self.still_wanted(job, now, fx) {
-                let seat = self.roster.take_idle(Condition::Busy).expect("somebody is idle");
-                self.begin(seat, &job, now, fx);
-                self.order(seat, Order::Run(job), fx);
-            }
+            self.start_job(job, now, fx);
             self.admit(now, fx);
-        }
-        if self.rules.slots {
-            self.hand_out(now, fx);
         }
         if self.roster.idle() > 0 && !self.lanes.is_empty() {
             if self.is_stale(now) {
@@ -140,17 +136,32 @@ impl<R, E> State<R, E> {
         }
     }
 
-    /// Grants idle resources to the claims whose turn it is.
+    /// Gives idle resources to those whose turn it is, where nobody is overtaken: jobs and claims in one order.
     fn hand_out(&mut self, now: Instant, fx: &mut Effects<R, E>) {
-        while self.roster.idle() > 0 && !self.is_stale(now) {
-            let Some(Next::Claim(spot)) = self.lanes.next() else { break };
-            let Who::Claim(key) = self.unqueue(Next::Claim(spot), now) else { unreachable!() };
-            if self.claim_still_wanted(key, now, fx)
-                && let Some(seat) = self.roster.take_idle(Condition::Lent)
-            {
-                self.grant(key, seat, now, fx);
+        while self.roster.idle() > 0
+            && !self.is_stale(now)
+            && let Some(next) = self.lanes.next()
+        {
+            match self.unqueue(next, now) {
+                Who::Job(job) => self.start_job(job, now, fx),
+                Who::Claim(key) => {
+                    if self.claim_still_wanted(key, now, fx)
+                        && let Some(seat) = self.roster.take_idle(Condition::Lent)
+                    {
+                        self.grant(key, seat, now, fx);
+                    }
+                }
             }
             self.admit(now, fx);
+        }
+    }
+
+    /// Orders an idle worker to run a job, unless that came too late.
+    fn start_job(&mut self, job: Job<R, E>, now: Instant, fx: &mut Effects<R, E>) {
+        if let Some(job) = self.still_wanted(job, now, fx) {
+            let seat = self.roster.take_idle(Condition::Busy).expect("somebody is idle");
+            self.begin(seat, &job, now, fx);
+            self.order(seat, Order::Run(job), fx);
         }
     }
 
@@ -195,7 +206,9 @@ impl<R, E> State<R, E> {
     ) {
         let ticket = job.ticket();
         ticket.set_place(Place::Running(seat));
-        let timeout = ticket.settings.timeout.and_then(|limit| now.checked_add(limit));
+        // A future's time begins when it is polled, see `time_attempt`.
+        let timeout = ticket.settings.timeout.filter(|_| !self.rules.slots);
+        let timeout = timeout.and_then(|limit| now.checked_add(limit));
         let timeout = timeout.map(|at| self.appoint(at, Due::Timeout(seat), fx));
         let seat = &mut self.seats[seat];
         seat.life.used();

@@ -1,10 +1,14 @@
 //! A task while it waits or runs, without its types: what the lanes hold and workers run.
 
+#[cfg(feature = "tokio")]
+use std::any::Any;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::awaited::Ticketed;
-use super::lanes::{Next, Spot};
+use super::lanes::Spot;
 use crate::context::TaskContext;
 use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Panic, TaskError};
@@ -29,13 +33,29 @@ pub(crate) trait Runnable<R, E>: Ticketed {
     fn deliver(&self, ending: Result<(), TaskError<E>>);
 }
 
+/// A task that is polled, with its caller behind it. It knows nothing of resources: `Bench` has what carries one in.
+#[cfg(feature = "tokio")]
+pub(crate) trait Polled<E>: Ticketed {
+    /// As [`Runnable::is_brief`].
+    fn is_brief(&self) -> bool;
+    /// Puts the task on a bench for its (next) attempt: on `bench` if that is of its kind, else on a new one.
+    fn take_up(self: Arc<Self>, bench: &mut Option<Box<dyn Bench>>);
+    /// As [`Runnable::deliver`].
+    fn deliver(&self, ending: Result<(), TaskError<E>>);
+}
+
+/// Where tasks are polled, one after the other.
+#[cfg(feature = "tokio")]
+pub(crate) trait Bench: Any + Send {
+    /// Polls the task's attempt. What it works with is in `with` before the first poll, and again when it has ended.
+    fn poll(&mut self, cx: &mut Context<'_>, with: &mut dyn Any) -> Poll<()>;
+}
+
 /// What is known of a task besides its closure.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) settings: Settings,
     pub(crate) may_run_again: bool,
-    /// It waits as a job for a worker's thread, and not as a claim of a future.
-    pub(crate) is_job: bool,
     pub(crate) queued_at: Instant,
     id: AtomicU64,
     attempt: AtomicU32,
@@ -90,24 +110,12 @@ impl Ticket {
         Self {
             settings,
             may_run_again,
-            is_job: true,
             queued_at,
             id: AtomicU64::new(0),
             attempt: AtomicU32::new(0),
             place: AtomicU64::new(Place::Nowhere.pack()),
             last: Mutex::new(None),
         }
-    }
-
-    /// Of a task that a future runs.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn of_future(settings: Settings, may_run_again: bool, queued_at: Instant) -> Self {
-        Self { is_job: false, ..Self::new(settings, may_run_again, queued_at) }
-    }
-
-    /// How it stands at a spot.
-    pub(crate) fn next(&self, spot: Spot) -> Next {
-        Next::at(spot, self.is_job)
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -151,19 +159,78 @@ impl Ticket {
 
 /// The queue's hold on a task. Whoever drops it without finishing it answers the caller with `Killed`,
 /// so that no path can forget one.
-pub(crate) struct Job<R, E>(Option<Arc<dyn Runnable<R, E>>>);
+pub(crate) struct Job<R, E>(Option<Kind<R, E>>);
+
+enum Kind<R, E> {
+    /// A worker's thread runs it.
+    Run(Arc<dyn Runnable<R, E>>),
+    /// The runner of a seat polls it.
+    #[cfg(feature = "tokio")]
+    Poll(Arc<dyn Polled<E>>),
+}
+
+impl<R, E> Kind<R, E> {
+    fn deliver(&self, ending: Result<(), TaskError<E>>) {
+        match self {
+            Self::Run(task) => task.deliver(ending),
+            #[cfg(feature = "tokio")]
+            Self::Poll(task) => task.deliver(ending),
+        }
+    }
+}
 
 impl<R, E> Job<R, E> {
     pub(crate) fn new(task: Arc<dyn Runnable<R, E>>) -> Self {
-        Self(Some(task))
+        Self(Some(Kind::Run(task)))
     }
 
+    /// Of a task that is polled.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn polled(task: Arc<dyn Polled<E>>) -> Self {
+        Self(Some(Kind::Poll(task)))
+    }
+
+    fn kind(&self) -> &Kind<R, E> {
+        self.0.as_ref().expect("only `finish` and `release` empty a job, and both consume it")
+    }
+
+    /// A task that a thread runs.
     pub(crate) fn task(&self) -> &dyn Runnable<R, E> {
-        self.0.as_deref().expect("only `finish` and `release` empty a job, and both consume it")
+        match self.kind() {
+            Kind::Run(task) => &**task,
+            #[cfg(feature = "tokio")]
+            Kind::Poll(_) => {
+                unreachable!("what is polled is in the lanes of managers without threads")
+            }
+        }
+    }
+
+    /// Puts a task that is polled on a bench.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_up(&self, bench: &mut Option<Box<dyn Bench>>) {
+        match self.kind() {
+            Kind::Poll(task) => Arc::clone(task).take_up(bench),
+            Kind::Run(_) => {
+                unreachable!("what threads run is in the lanes of managers with threads")
+            }
+        }
+    }
+
+    /// Whether delivering runs no code of the user's.
+    pub(crate) fn is_brief(&self) -> bool {
+        match self.kind() {
+            Kind::Run(task) => task.is_brief(),
+            #[cfg(feature = "tokio")]
+            Kind::Poll(task) => task.is_brief(),
+        }
     }
 
     pub(crate) fn ticket(&self) -> &Ticket {
-        self.task().ticket()
+        match self.kind() {
+            Kind::Run(task) => task.ticket(),
+            #[cfg(feature = "tokio")]
+            Kind::Poll(task) => task.ticket(),
+        }
     }
 
     /// Delivers the task's one outcome.

@@ -38,6 +38,8 @@ pub(crate) use guest::{Chore, Guest, Welcome};
 pub(crate) use poll::Abandoned;
 pub(crate) use pool::Visit;
 use rack::Locked;
+#[cfg(feature = "tokio")]
+pub(crate) use seat::Settlement;
 pub(crate) use seat::{AfterFailure, Order};
 
 use crate::autoscale::{Allowance, Gauge, Reason};

@@ -99,10 +99,7 @@ impl<R, E> Queue<R, E> {
             }
         };
         state.unblock_claim(key, fx);
-        let mut claim = state.forget_claim(key);
-        if let Some(claim) = &mut claim {
-            claim.set_place(Place::Nowhere); // its handle asks
-        }
+        let claim = state.forget_claim(key);
         if accepted {
             state.tally.end(outcome.fate());
         }

@@ -164,6 +164,23 @@ impl<R, E> Queue<R, E> {
         Some(order)
     }
 
+    /// Nobody attends the seat from here on, whose resource is at rest; unless there is an order after all.
+    #[cfg(any(feature = "tokio", all(test, loom)))]
+    pub(crate) fn get_up(&self, seat: usize, held: &mut Option<Lease<R>>) -> Option<Order<R, E>> {
+        let mut state = self.lock();
+        let order = state.seats[seat].order.take();
+        if order.is_some() {
+            state.pick_up(seat, held);
+            return order;
+        }
+        let it = &mut state.seats[seat];
+        it.attended = false;
+        let waiter = it.waiter.take();
+        drop(state);
+        drop(waiter);
+        None
+    }
+
     /// A worker's attempt has returned: counts the task's end or queues it again.
     pub(crate) fn settle_job(
         &self,
@@ -449,10 +466,6 @@ impl<R, E> State<R, E> {
         }
         if order.is_some() {
             self.pick_up(seat, held);
-        } else if self.rules.slots {
-            let it = &mut self.seats[seat];
-            it.attended = false;
-            it.waiter = None;
         }
         order
     }

@@ -154,7 +154,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             engine.reporter.retry();
         }
         // A delivery that runs code of the user's takes time that is not the next task's.
-        let brief = job.task().is_brief() && engine.reporter.observers.is_empty();
+        let brief = job.is_brief() && engine.reporter.observers.is_empty();
         let mut fx = Effects::new();
         let attempted = Attempted { case, delay, finished };
         let queue = &engine.queue;

@@ -15,6 +15,7 @@ mod hand_over; // 4: nobody is overtaken
 mod hard_cases; // what was wrong once, and what held
 mod paused_time; // all of a manager's time is its runtime's
 pub(crate) mod random; // plays random programs
+mod runners; // one seat, many submitted tasks
 mod runtimes; // every kind of runtime, and one that goes away
 mod stuck; // tasks that run for too long
 mod timeouts_and_kills; // 11, 17: what is dropped from outside, and what decides itself
