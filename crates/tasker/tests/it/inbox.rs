@@ -5,10 +5,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tasker::testing::ManualClock;
-use tasker::{Priority, TaskError, TaskStatus};
+use tasker::{Priority, TaskContext, TaskError, TaskStatus};
 
 use crate::support::{
-    Busy, Kit, Puppet, assert_complete, begin_stop, end, on_every_manager, report_of, submit,
+    Busy, Kit, Puppet, Res, assert_complete, begin_stop, end, on_every_manager, report_of, submit,
     wait_all, waiting,
 };
 
@@ -47,7 +47,10 @@ fn tasks_that_were_handed_in_while_all_are_busy_can_be_cancelled() {
         let first = submit(&manager, 1);
         let held = Arc::new(());
         let inside = Arc::clone(&held);
-        let task = manager.task(move |_, _| Ok(drop(Arc::clone(&inside)))).submit();
+        let task = manager.task(move |_, _| -> Result<(), _> {
+            panic!("{inside:?} runs although it was cancelled");
+        });
+        let task = task.submit();
         let last = submit(&manager, 1);
         task.cancel();
         assert_eq!(Arc::strong_count(&held), 1, "its closure is gone");
@@ -71,7 +74,10 @@ fn tasks_run_in_their_turn_whether_they_were_handed_in_with_the_lock_or_without(
         let handles: Vec<_> = (0..TASKS)
             .map(|n| {
                 let (tell, lane) = (tell.clone(), lanes[(n / 5) % lanes.len()]);
-                let task = manager.task(move |_, _| Ok(tell.send((lane, n)).unwrap()));
+                let task = manager.task(move |_, _| {
+                    tell.send((lane, n)).unwrap();
+                    Ok(())
+                });
                 let task = task.priority(lane);
                 let hour = Duration::from_secs(3600);
                 if n % 7 == 0 { task.start_within(hour).submit() } else { task.submit() }
@@ -96,29 +102,28 @@ fn what_a_task_hands_in_is_before_everything_of_a_lower_lane() {
         let manager = kind.build(kit.config(1));
         let busy = Busy::with(&manager, 1);
         let (tell, told) = channel();
-        let say = |word: &'static str, priority| {
+        let words = move |word: &'static str| {
             let tell = tell.clone();
-            manager.task(move |_, _| Ok(tell.send(word).unwrap())).priority(priority)
+            move |_: &TaskContext, _: &mut Res| {
+                tell.send(word).unwrap();
+                Ok(())
+            }
         };
-        let low = say("low", Priority::Low).submit();
-        let inner = manager.clone();
-        let tell_inside = tell.clone();
-        let first = manager.task_once(move |_, _| {
+        let low = manager.task(words("low")).priority(Priority::Low).submit();
+        let (inner, say, hand_in) = (manager.clone(), words("first"), words.clone());
+        let first = manager.task_once(move |cx, res| {
             // While it runs, another one of its lane waits.
-            let hand_in = |word| {
-                let tell = tell_inside.clone();
-                drop(inner.task(move |_, _| Ok(tell.send(word).unwrap())).submit());
-            };
-            hand_in("third");
-            hand_in("fourth");
-            Ok(tell_inside.send("first").unwrap())
+            for word in ["third", "fourth"] {
+                drop(inner.task(hand_in(word)).submit());
+            }
+            say(cx, res)
         });
         let first = first.submit();
-        let second = say("second", Priority::Normal).submit();
+        let second = manager.task(words("second")).submit();
         busy.release();
         wait_all(vec![first, second, low]);
-        let words: Vec<_> = told.try_iter().collect();
-        assert_eq!(words, ["first", "second", "third", "fourth", "low"]);
+        let told: Vec<_> = told.try_iter().collect();
+        assert_eq!(told, ["first", "second", "third", "fourth", "low"]);
         end(&manager, &kit);
     });
 }
