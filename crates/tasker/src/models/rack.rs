@@ -98,7 +98,7 @@ fn only_the_first_in_a_bucket_takes_the_lock() {
         assert!(needs_no_lock(at(0)));
         assert!(!needs_no_lock(at(1)));
         let mut fx = Effects::new();
-        let borrowed = queue.borrow(&settings, Mode::Wait, None, at(1), 0, &mut fx);
+        let borrowed = queue.borrow(&settings, Mode::Wait, at(1), 0, &mut fx);
         perform(fx);
         let Borrowed::Loan(first) = borrowed else { panic!("it is there") };
         give_back(&queue, first, at(1));
@@ -127,7 +127,7 @@ fn who_waits_is_overtaken_without_the_lock_as_it_is_with_it() {
         let pick = |level, now| queue.pick(&settings, level, now);
         let first = pick(1, now()).expect("nobody waits");
         let mut fx = Effects::new();
-        let borrowed = queue.borrow(&settings, Mode::Wait, None, now(), 0, &mut fx);
+        let borrowed = queue.borrow(&settings, Mode::Wait, now(), 0, &mut fx);
         perform(fx);
         let Borrowed::Claim { key, .. } = borrowed else { panic!("it is out") };
         bring_back(&queue, first);
