@@ -7,7 +7,7 @@ use super::job::Job;
 use super::lanes::Next;
 use super::{State, Who};
 use crate::shutdown::Phase;
-use crate::sync::{Mutex, Numbers};
+use crate::sync::{AtomicU8, Mutex, Numbers, Ordering};
 use crate::task::TaskId;
 
 /// How many tasks it holds before whoever brings the next one takes the lock and puts all of them in their lanes: so
@@ -19,7 +19,12 @@ pub(crate) struct Inbox<R, E>(Padded<R, E>);
 
 /// Not on a cache line that somebody else writes.
 #[repr(align(128))]
-struct Padded<R, E>(Mutex<Tray<R, E>>);
+struct Padded<R, E> {
+    /// Above the highest lane whose tasks are taken in, zero while it is closed. A guess for those who have no lock: what
+    /// counts is in the tray.
+    open_below: AtomicU8,
+    tray: Mutex<Tray<R, E>>,
+}
 
 struct Tray<R, E> {
     /// The highest lane whose tasks are taken in; none while it is closed.
@@ -29,12 +34,17 @@ struct Tray<R, E> {
 
 impl<R, E> Inbox<R, E> {
     pub(super) fn new() -> Self {
-        Self(Padded(Mutex::new(Tray { open_to: None, jobs: Vec::new() })))
+        let tray = Mutex::new(Tray { open_to: None, jobs: Vec::new() });
+        Self(Padded { open_below: AtomicU8::new(0), tray })
     }
 
     /// Hands a task in that waits in lane `level`. It comes back where the queue has to know at once.
+    #[inline]
     pub(super) fn put(&self, job: Job<R, E>, level: usize, ids: &Numbers) -> Result<(), Job<R, E>> {
-        let mut tray = self.0.0.lock();
+        if level >= usize::from(self.0.open_below.load(Ordering::Relaxed)) {
+            return Err(job);
+        }
+        let mut tray = self.0.tray.lock();
         if tray.open_to.is_none_or(|highest| level > highest) || tray.jobs.len() >= ROOM {
             drop(tray);
             return Err(job);
@@ -45,7 +55,8 @@ impl<R, E> Inbox<R, E> {
     }
 
     fn open(&self, highest: usize, jobs: Vec<Job<R, E>>) {
-        let mut tray = self.0.0.lock();
+        let mut tray = self.0.tray.lock();
+        self.0.open_below.store(highest as u8 + 1, Ordering::Relaxed);
         debug_assert!(tray.jobs.is_empty() && jobs.is_empty(), "nobody hands in what is closed");
         tray.open_to = Some(highest);
         if tray.jobs.capacity() == 0 {
@@ -54,7 +65,8 @@ impl<R, E> Inbox<R, E> {
     }
 
     fn close(&self) -> Vec<Job<R, E>> {
-        let mut tray = self.0.0.lock();
+        let mut tray = self.0.tray.lock();
+        self.0.open_below.store(0, Ordering::Relaxed);
         tray.open_to = None;
         std::mem::take(&mut tray.jobs)
     }
@@ -62,10 +74,15 @@ impl<R, E> Inbox<R, E> {
 
 impl<R, E> State<R, E> {
     /// Nobody hands anything in without the lock any more, and what was handed in waits in its lane.
+    #[inline]
     pub(super) fn close_inbox(&mut self) {
-        if self.inbox_open_to.take().is_none() {
-            return;
+        if self.inbox_open_to.take().is_some() {
+            self.take_in();
         }
+    }
+
+    /// Puts what was handed in into its lanes.
+    fn take_in(&mut self) {
         let Some(inbox) = &self.inbox else { return };
         let mut jobs = inbox.close();
         for job in jobs.drain(..) {
