@@ -58,7 +58,7 @@
 //! ```
 //!
 //! **An `AsyncTaskManager` (feature `tokio`), whose tasks are async closures.** They run in the caller's own
-//! future, or spawned in its runtime. A worker is a slot with a resource, so that there can be thousands.
+//! future, or, submitted, in its runtime. A worker is a slot with a resource, so that there can be thousands.
 //!
 //! | the task | manager |
 //! |---|---|

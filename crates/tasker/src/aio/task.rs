@@ -219,8 +219,10 @@ where
         Err(Rejected { task, reason })
     }
 
-    /// Submits the task; `callback` is called exactly once with its outcome, in the manager's runtime (here and now if
-    /// the task is refused). Keep it short, and do not block in it: the next task of the same worker begins after it.
+    /// Submits the task; `callback` is called exactly once with its outcome, by whoever ends the task: as a rule in the
+    /// manager's runtime, but on the thread that kills the manager or takes the task's place in a full queue, where that
+    /// ends it, and here and now if it is refused. Keep it short, and do not block in it: the next task of the same worker
+    /// begins after it. A panic in it is caught and logged.
     ///
     /// ```
     /// use tasker::{AsyncConfig, AsyncTaskManager};

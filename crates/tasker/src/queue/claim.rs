@@ -193,8 +193,8 @@ impl<R, E> Queue<R, E> {
         }
     }
 
-    /// Takes a borrowed resource back and settles the attempt that used it. A submitted task, which is not put off
-    /// here, brings its ticket.
+    /// Takes a borrowed resource back and settles the attempt that used it. A ticket comes with a submitted task whose
+    /// runtime is gone, and which does not run again.
     pub(crate) fn give_back(
         &self,
         loan: Loan<R>,

@@ -62,7 +62,7 @@ impl<R> PoolRack<R> {
 }
 
 impl<R, E> Queue<R, E> {
-    /// A resource of the pool for a task that is to run on the calling thread, or in its future.
+    /// A resource of the pool for a task that is to run on the calling thread.
     #[inline]
     pub(crate) fn visit(&self, settings: &Settings, now: Instant) -> Option<Visit<R>> {
         let rack = self.pool_rack.as_ref()?;

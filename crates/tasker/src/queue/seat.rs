@@ -460,8 +460,8 @@ impl<R, E> State<R, E> {
         }
         let mut order = self.freed(seat, now, fx);
         if self.rules.slots && order.is_none() {
-            // At rest for a moment it may have been given one, which nobody else would carry out: by
-            // `floor`, which let somebody in when the last claim had expired and found this one stale.
+            // At rest for a moment it may have been given one by `floor`, which let somebody in when the last
+            // claim had expired and found this one stale. Now is sooner than the next look.
             order = self.seats[seat].order.take();
         }
         if order.is_some() {
