@@ -45,13 +45,31 @@ impl<R: Send + 'static, E: Send + 'static> Staff<R, E> for Slots<R, E> {
         engine.staff.roll.spawn(worker.run_errand());
     }
 
+    type Presence = SignOff;
+
+    fn presence(engine: &Core<R, E>) -> SignOff {
+        engine.staff.roll.sign_on()
+    }
+
     fn give_up(engine: &Arc<Core<R, E>>) {
         engine.staff.killed.cancel();
     }
 
     fn perform_elsewhere(engine: &Arc<Core<R, E>>, fx: Effects<R, E>) {
-        let mine = Arc::clone(engine);
-        engine.staff.roll.spawn(async move { mine.perform(fx) });
+        let aside = Aside { engine: Arc::clone(engine), fx: Some(fx) };
+        engine.staff.roll.spawn(async move { drop(aside) });
+    }
+}
+
+/// Effects that are carried out by a spawned task, or by whoever drops that unpolled, because the runtime is gone.
+struct Aside<R: Send + 'static, E: Send + 'static> {
+    engine: Arc<Core<R, E>>,
+    fx: Option<Effects<R, E>>,
+}
+
+impl<R: Send + 'static, E: Send + 'static> Drop for Aside<R, E> {
+    fn drop(&mut self) {
+        self.fx.take().into_iter().for_each(|fx| self.engine.perform(fx));
     }
 }
 
@@ -128,9 +146,14 @@ impl Roll {
 
     /// Spawns a task that a shutdown waits for.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.live.fetch_add(1, Ordering::AcqRel);
-        let sign_off = SignOff(Arc::clone(self));
+        let sign_off = self.sign_on();
         self.runtime.spawn(Signed { task, sign_off });
+    }
+
+    /// A shutdown waits for whoever has this.
+    fn sign_on(self: &Arc<Self>) -> SignOff {
+        self.live.fetch_add(1, Ordering::AcqRel);
+        SignOff(Arc::clone(self))
     }
 
     async fn empty(&self) {
@@ -146,7 +169,7 @@ impl Roll {
 }
 
 /// Signs a task off when it is dropped, whatever way it ended.
-struct SignOff(Arc<Roll>);
+pub(crate) struct SignOff(Arc<Roll>);
 
 impl Drop for SignOff {
     fn drop(&mut self) {

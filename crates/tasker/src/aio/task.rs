@@ -10,14 +10,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
 use super::Core;
 use super::guarded::Discarded;
 use super::hold::Hold;
 use super::shift::{Shift, run_shift};
+use super::slots::Slots;
 use super::visit::run_now;
 use super::work::AsyncWork;
 use crate::completion::Completion;
 use crate::detached::{Answer, Sink};
+use crate::engine::Staff;
 use crate::error::{RejectReason, Rejected};
 use crate::handle::{Answering, TaskHandle};
 use crate::outcome::{Panic, TaskError};
@@ -26,7 +30,7 @@ use crate::queue::job::{Bench, Job, Polled, Ticket};
 use crate::queue::{Effects, Mode, Submitted};
 use crate::sync::Mutex;
 use crate::task::{Priority, Repeatable, Settings};
-use crate::worker::attempt::{discard_for, is_working_for, on_behalf};
+use crate::worker::attempt::{contain, discard_for, is_working_for, on_behalf};
 
 /// An async task on its way in: made by [`AsyncTaskManager::task`](super::AsyncTaskManager::task) or
 /// [`task_once`](super::AsyncTaskManager::task_once). It does nothing until it is awaited, or one of
@@ -360,6 +364,7 @@ pub(crate) trait Entrance: Supervisor {
         mode: Mode,
     ) -> Result<(), RejectReason>;
     fn identity(&self) -> usize;
+    fn runtime(&self) -> &Handle;
     fn panicked(&self, panic: Panic);
 }
 
@@ -378,19 +383,26 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Core<R, E> {
         let slot = slot.expect("a manager's tasks fail with its errors");
         let task = slot.take().expect("there is a task to let in");
         let sequence = self.reporter.reserve_sequence();
+        let accepted = || {
+            self.reporter.arrival(ticket.queued_at);
+            self.tell_queued(sequence, ticket.id(), &ticket.settings);
+        };
+        let Err(job) = self.queue.hand_in(Job::polled(Arc::clone(&task))) else {
+            accepted();
+            return Ok(());
+        };
         // A task that waits for room in its own manager could wait for itself.
         let mode = match mode {
             Mode::Wait if is_working_for(self.reporter.identity()) => Mode::Inside,
             other => other,
         };
+        let _present = <Slots<R, E> as Staff<R, E>>::presence(&self); // a task may have to make room
         let mut fx = Effects::new();
-        let job = Job::polled(Arc::clone(&task));
         let submitted = self.queue.submit(job, mode, ticket.queued_at, sequence, &mut fx);
         self.perform(fx);
         match submitted {
             Submitted::Accepted => {
-                self.reporter.arrival(ticket.queued_at);
-                self.tell_queued(sequence, ticket.id(), &ticket.settings);
+                accepted();
                 Ok(())
             }
             Submitted::Outside => Ok(()), // it is told of when it has room
@@ -405,6 +417,10 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Core<R, E> {
 
     fn identity(&self) -> usize {
         self.reporter.identity()
+    }
+
+    fn runtime(&self) -> &Handle {
+        self.staff.roll.runtime()
     }
 
     fn panicked(&self, panic: Panic) {
@@ -708,6 +724,8 @@ impl<T, E, C: FnOnce(Result<T, TaskError<E>>) + Send> Sink<T, E> for Callback<C>
 
     fn deliver(&self, outcome: Result<T, TaskError<E>>) {
         let callback = self.callback.lock().take();
+        // It may spawn, whichever thread ends the task. (A thread that is ending cannot enter a runtime any more.)
+        let _entered = contain(|| self.entrance.runtime().enter());
         if let Some(callback) = callback
             && let Err(panic) = on_behalf(self.entrance.identity(), || callback(outcome))
         {

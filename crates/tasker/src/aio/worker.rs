@@ -4,6 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::task::{consume_budget, yield_now};
@@ -22,7 +23,7 @@ use crate::queue::{Attempted, Effects, Order, Settlement};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::shutdown::Phase;
-use crate::task::Name;
+use crate::task::{Name, Settings};
 use crate::worker::attempt::discard_for;
 use crate::worker::settle::{Case, Settled, Went, settle};
 
@@ -166,7 +167,10 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
         // Tasks that never wait leave the others of their runtime their turn.
         let yielded = yield_if_over_budget().await;
         let shift = self.shift.as_mut().expect("it was just seen");
-        shift.start_at(if yielded { self.engine.clock.now() } else { at });
+        // Whoever was told of the last end may have taken its time, which is not this task's.
+        let Settings { timeout, start_within, .. } = &shift.job().ticket().settings;
+        let exact = yielded || timeout.is_some() || start_within.is_some();
+        shift.start_at(if exact { self.engine.clock.now() } else { at });
         shift.job().take_up(&mut self.bench);
         let bench = self.bench.as_mut().expect("the task has taken its place there");
         let with = &mut self.shift;
@@ -263,7 +267,7 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
     async fn look_around(&mut self) -> Next<R, E> {
         if std::mem::take(&mut self.ran) {
             for _ in 0..LOOKS {
-                yield_now().await;
+                turn_or_ring(&self.bell).await;
                 let order = self.take_order();
                 if order.is_some() {
                     return order;
@@ -376,6 +380,17 @@ impl<R: Send + 'static, E: Send + 'static> Drop for Worker<R, E> {
         }
         self.part_done();
     }
+}
+
+/// Lets others run until a turn of its runtime is over, or the bell rings. Whoever yields goes on when its thread has
+/// nothing else to do, which may be long after; a ring wakes it on any thread.
+async fn turn_or_ring(bell: &Bell) {
+    let (mut turn, mut ring) = (pin!(yield_now()), pin!(bell.rung()));
+    poll_fn(|cx| match ring.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => turn.as_mut().poll(cx),
+    })
+    .await;
 }
 
 /// Lets others run if this task has done much since it was last polled; whether it had.

@@ -86,6 +86,13 @@ pub(crate) trait Staff<R, E>: Send + Sync + Sized + 'static {
     /// Has the order carried out that lies at a seat nobody attends.
     fn run_errand(engine: &Arc<Engine<R, E, Self>>, errand: Errand);
 
+    /// While somebody has it a shutdown is not over for those who await it.
+    type Presence;
+
+    /// Taken before the lock under which tasks may end, and kept until who waits for them has been told: whoever is the
+    /// last one out meanwhile must not seem to be that.
+    fn presence(engine: &Engine<R, E, Self>) -> Self::Presence;
+
     /// The manager is being killed: what is still being made or validated is given up where that can be done.
     fn give_up(_: &Arc<Engine<R, E, Self>>) {}
 
@@ -196,6 +203,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
 
     /// Changes something and carries out what that asks for, for those who have no owned engine at hand.
     fn and_perform<T>(&self, change: impl FnOnce(Instant, &mut Effects<R, E>) -> T) -> T {
+        let _present = S::presence(self);
         let mut fx = Effects::new();
         let result = change(self.clock.now(), &mut fx);
         if let Some(engine) = self.me.upgrade() {
@@ -250,6 +258,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         for item in news {
             self.tell(item);
         }
+        let _present = (!ended.is_empty()).then(|| S::presence(self));
         for (job, error, accepted) in ended {
             if accepted {
                 let ticket = job.ticket();
@@ -452,6 +461,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     }
 
     pub(crate) fn begin_stop(self: &Arc<Self>) -> Result<(), ShutdownError> {
+        let _present = S::presence(self);
         let mut fx = Effects::new();
         let begun = self.queue.begin_stop(self.clock.now(), &mut fx);
         self.perform(fx);
@@ -459,6 +469,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     }
 
     pub(crate) fn begin_kill(self: &Arc<Self>) -> Result<(), ShutdownError> {
+        let _present = S::presence(self);
         let mut fx = Effects::new();
         let begun = self.queue.begin_kill(self.clock.now(), &mut fx);
         self.perform(fx);

@@ -36,6 +36,11 @@ impl<R: 'static, E: Send + 'static> Staff<R, E> for Threads<R, E> {
         engine.staff.crew.start(number, move || Worker::new(mine, seat, number).run(None))
     }
 
+    /// A stop waits for threads of the manager's own. Whoever else tells an ending is waited for by nobody but its caller.
+    type Presence = ();
+
+    fn presence(_: &Engine<R, E>) {}
+
     fn run_errand(_: &Arc<Engine<R, E>>, _: Errand) {
         unreachable!("a thread attends its seat for as long as it lives");
     }
@@ -196,6 +201,18 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         let ticket = task.ticket();
         let job = Job::new(Arc::clone(task) as Arc<dyn Runnable<R, E>>);
         let sequence = self.reporter.reserve_sequence();
+        let accepted = || {
+            self.reporter.arrival(ticket.queued_at);
+            self.tell_queued(sequence, ticket.id(), &ticket.settings);
+        };
+        let handed_in = match mode {
+            Mode::Wait | Mode::Inside | Mode::Try => self.queue.hand_in(job),
+            Mode::Urgent | Mode::UrgentToIdle => Err(job),
+        };
+        let Err(job) = handed_in else {
+            accepted();
+            return Ok(());
+        };
         let mut fx = Effects::new();
         // A task that waits for room in its own manager could wait for itself.
         let mode = match mode {
@@ -206,8 +223,7 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
         self.perform(fx);
         match submitted {
             Submitted::Accepted => {
-                self.reporter.arrival(ticket.queued_at);
-                self.tell_queued(sequence, ticket.id(), &ticket.settings);
+                accepted();
                 Ok(())
             }
             Submitted::Outside => {

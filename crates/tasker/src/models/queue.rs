@@ -67,8 +67,9 @@ fn start(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<()> {
 }
 
 pub(super) fn submit(queue: &Queue<u32, ()>, task: &Arc<Counted>) -> bool {
+    let Err(job) = queue.hand_in(task.job()) else { return true };
     let mut fx = Effects::new();
-    let submitted = queue.submit(task.job(), Mode::Wait, now(), 0, &mut fx);
+    let submitted = queue.submit(job, Mode::Wait, now(), 0, &mut fx);
     perform(fx);
     match submitted {
         Submitted::Accepted => true,

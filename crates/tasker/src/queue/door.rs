@@ -94,28 +94,19 @@ impl<R, E> Queue<R, E> {
         sequence: u64,
         fx: &mut Effects<R, E>,
     ) -> Submitted<R, E> {
-        let urgent = matches!(mode, Mode::Urgent | Mode::UrgentToIdle);
-        let level = if urgent { URGENT } else { job.ticket().settings.priority.level() };
-        let start_within = job.ticket().settings.start_within;
-        let job = match &self.inbox {
-            Some(inbox) if !urgent && start_within.is_none() => {
-                match inbox.put(job, level, &self.ids) {
-                    Ok(()) => return Submitted::Accepted,
-                    Err(job) => job,
-                }
-            }
-            _ => job,
-        };
         let mut state = self.lock();
         let state = &mut *state;
         job.ticket().set_id(state.next_id());
         if state.phase != Phase::Running {
             return Submitted::Refused(job, RejectReason::ShuttingDown);
         }
+        let urgent = matches!(mode, Mode::Urgent | Mode::UrgentToIdle);
         // In a pause it waits in its lane: a temporary resource would start it all the same.
         if mode == Mode::UrgentToIdle && state.roster.idle() == 0 && !state.paused {
             return Submitted::NobodyIdle(job);
         }
+        let level = if urgent { URGENT } else { job.ticket().settings.priority.level() };
+        let start_within = job.ticket().settings.start_within;
         let until = start_within.and_then(|limit| job.ticket().queued_at.checked_add(limit));
         let above = mode == Mode::Inside && state.rules.overflow == Overflow::Wait;
         let room = urgent || above || state.make_room(level, now, fx);

@@ -5,10 +5,10 @@
 use super::door::Entry;
 use super::job::Job;
 use super::lanes::Next;
-use super::{State, Who};
+use super::{Queue, State, Who};
 use crate::shutdown::Phase;
 use crate::sync::{AtomicU8, Mutex, Numbers, Ordering};
-use crate::task::TaskId;
+use crate::task::{Settings, TaskId};
 
 /// How many tasks it holds before whoever brings the next one takes the lock and puts all of them in their lanes: so
 /// many that the lock is rarely taken, and so few that nobody who takes it has much to do first.
@@ -40,7 +40,7 @@ impl<R, E> Inbox<R, E> {
 
     /// Hands a task in that waits in lane `level`. It comes back where the queue has to know at once.
     #[inline]
-    pub(super) fn put(&self, job: Job<R, E>, level: usize, ids: &Numbers) -> Result<(), Job<R, E>> {
+    fn put(&self, job: Job<R, E>, level: usize, ids: &Numbers) -> Result<(), Job<R, E>> {
         if level >= usize::from(self.0.open_below.load(Ordering::Relaxed)) {
             return Err(job);
         }
@@ -69,6 +69,21 @@ impl<R, E> Inbox<R, E> {
         self.0.open_below.store(0, Ordering::Relaxed);
         tray.open_to = None;
         std::mem::take(&mut tray.jobs)
+    }
+}
+
+impl<R, E> Queue<R, E> {
+    /// Hands a task in without the lock, where nothing comes of it but that it waits in its lane. Given back where the
+    /// queue has to know at once. Not for urgent tasks.
+    #[inline]
+    pub(crate) fn hand_in(&self, job: Job<R, E>) -> Result<(), Job<R, E>> {
+        let Some(inbox) = &self.inbox else { return Err(job) };
+        let Settings { priority, start_within, .. } = &job.ticket().settings;
+        if start_within.is_some() {
+            return Err(job); // an appointment has to be made
+        }
+        let level = priority.level();
+        inbox.put(job, level, &self.ids)
     }
 }
 

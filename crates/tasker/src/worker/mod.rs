@@ -16,6 +16,7 @@ use crate::queue::{Attempted, Effects, Order};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
 use crate::sync::Waiter;
+use crate::task::Name;
 use attempt::{discard, discard_for};
 use settle::{Case, Verdict, Went};
 
@@ -131,28 +132,30 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let engine = &self.engine;
         let lease = self.held.as_mut().expect("a worker is given tasks while it has a resource");
         let ticket = job.ticket();
-        let settings = ticket.settings.clone();
+        let settings = &ticket.settings;
         let attempt = ticket.begin_attempt();
         let id = ticket.id();
         let name = settings.name();
         engine.reporter.emit(|sequence| Event::TaskStarted { sequence, id, name, attempt });
         let seat = Seat::of(self.seat);
-        let cx = TaskContext::new(id, attempt, &settings, started, lease.token.clone(), seat);
+        let cx = TaskContext::new(id, attempt, settings, started, lease.token.clone(), seat);
         let ran = job.task().attempt(&cx, &mut lease.resource);
         discard(cx);
         let finished = engine.clock.now();
         let times = TaskLifecycleTimestamps::new(ticket.queued_at, started, finished);
-        let case = engine.case(&ran, &settings, ticket.may_run_again, attempt);
+        let case = engine.case(&ran, settings, ticket.may_run_again, attempt);
         let delay = engine.retry_delay(case);
         ticket.set_last_if_retrying(case, times);
         // Before the task can start, or even end, elsewhere. (If it is cancelled at this very moment it ends
         // here after all, with one retry too many counted.)
         let cancelled = lease.token.why();
         let retries = settle::settle(Case { cancelled, ..case }).task == settle::Settled::RunsAgain;
-        let retried = if retries { engine.reporter.reserve_sequence() } else { 0 };
-        if retries {
+        let (retried, name) = if retries {
             engine.reporter.retry();
-        }
+            (engine.reporter.reserve_sequence(), settings.name.clone())
+        } else {
+            (0, None) // nobody is told of a retry
+        };
         // A delivery that runs code of the user's takes time that is not the next task's.
         let brief = job.is_brief() && engine.reporter.observers.is_empty();
         let mut fx = Effects::new();
@@ -176,6 +179,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
             }
             None => {
                 discard_for(engine.identity(), ran);
+                let name = name.as_ref().map(Name::as_str);
                 engine.reporter.emit_at(retried, |sequence| Event::TaskRetried {
                     sequence,
                     id,

@@ -245,6 +245,7 @@ fn a_token_that_a_run_task_leaves_behind_does_not_reach_the_next() {
 fn a_run_task_waits_in_a_pause_although_the_pool_was_open() {
     let kit = Kit::new();
     let manager = with_open_pool(&kit, &ManualClock::new());
+    manager.run_task(|_, _| Ok(())).unwrap(); // without the lock, so that the pool is opened once more
     manager.pause();
     thread::scope(|scope| {
         let run = scope.spawn(|| manager.run_task(|_, _| Ok(manager.stats().paused)));

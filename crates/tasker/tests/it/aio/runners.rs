@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::thread;
 
 use tasker::{Priority, TaskContext, TaskError, TaskStatus};
 use tokio::task::yield_now;
@@ -10,7 +11,7 @@ use tokio::task::yield_now;
 use super::stage::{
     Handle, Kind, build, config, end, forever, manager, occupy, on_every_runtime, paused, pend_once,
 };
-use crate::support::{Fault, Kit, LIMIT, Res, assert_complete, within};
+use crate::support::{Fault, Gate, Kit, LIMIT, Res, assert_complete, block_on, eventually, within};
 
 #[test]
 fn a_task_that_waits_holds_up_no_task_of_another_seat() {
@@ -202,5 +203,71 @@ fn a_runtime_that_goes_away_in_the_middle_of_a_line_of_tasks_ends_each_of_them()
             assert_eq!(report.accepted, 5_001);
             kit.assert_all_destroyed_once();
         }
+    });
+}
+
+// The runner lets others run before it goes, and whom it told first was the one who asked: that one blocked the thread,
+// and the next task waited for it, although other threads had nothing to do.
+#[test]
+fn a_runner_that_lets_others_run_is_woken_on_any_thread() {
+    within(LIMIT, || {
+        let runtime = Kind::MultiThread.runtime();
+        let (manager, kit) = runtime.block_on(manager(1));
+        let gate = Gate::new();
+        let (asked, held) = (manager.clone(), gate.clone());
+        let asker = runtime.spawn(async move {
+            asked.task(async move |_, _| Ok(())).submit().await.unwrap();
+            held.wait(); // blocks the thread on purpose
+        });
+        gate.await_arrivals(1);
+        manager.task(async move |_, _| Ok(())).submit().wait().unwrap();
+        gate.open();
+        runtime.block_on(asker).unwrap();
+        runtime.block_on(end(&manager, &kit));
+    });
+}
+
+// A task that never began ends on the thread that kills its manager, which need not be the runtime's.
+#[test]
+fn a_callback_may_spawn_whoever_ends_its_task() {
+    within(LIMIT, || {
+        let runtime = Kind::MultiThread.runtime();
+        let (manager, kit) = runtime.block_on(manager(1));
+        manager.pause();
+        let (tell, told) = channel();
+        let task = manager.task(async move |_, _| Ok(()));
+        task.on_complete(move |outcome| {
+            assert!(matches!(outcome, Err(TaskError::Killed)));
+            tokio::spawn(async move { tell.send(()).unwrap() });
+        });
+        assert_complete(&block_on(manager.kill()).unwrap());
+        told.recv().unwrap();
+        kit.assert_all_destroyed_once();
+    });
+}
+
+// Promise 10: whoever kills tells those who wait, and the last worker may be gone before it is through with that.
+#[test]
+fn a_join_returns_after_the_callbacks_of_tasks_that_a_kill_ends() {
+    within(LIMIT, || {
+        let runtime = Kind::MultiThread.runtime();
+        let (manager, kit) = runtime.block_on(manager(1));
+        manager.pause();
+        let gate = Gate::new();
+        let held = gate.clone();
+        manager.task(async move |_, _| Ok(())).on_complete(move |_| held.wait());
+        let (killed, joined) = (manager.clone(), manager.clone());
+        let killer = thread::spawn(move || block_on(killed.kill()));
+        let join = runtime.spawn(async move { joined.join().await });
+        gate.await_arrivals(1);
+        eventually("the worker is gone", || kit.live() == 0);
+        for _ in 0..1_000 {
+            assert!(!join.is_finished(), "it returned before the callback did");
+            thread::yield_now();
+        }
+        gate.open();
+        assert_complete(&killer.join().unwrap().unwrap());
+        assert_complete(&runtime.block_on(join).unwrap());
+        kit.assert_all_destroyed_once();
     });
 }
