@@ -86,7 +86,8 @@ use crate::worker::attempt::{contain, discard_for, is_working_for, on_behalf};
 /// the next in line. While it runs, dropping the future drops the closure's own at the await where it
 /// stands, and the resource is validated, or replaced where there is no
 /// [`validate`](super::AsyncConfig::validate). Either way the report counts it as cancelled. A task that
-/// was submitted is not affected by what happens to its handle.
+/// was submitted is not affected by what happens to its handle, unless that is told to
+/// [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop).
 ///
 /// A future that is neither polled nor dropped, left behind in a `select!` loop for instance, keeps what it
 /// has: its place, or its resource. [`timeout`](Self::timeout) and a kill cannot drop it before it is polled.
@@ -162,7 +163,8 @@ where
 {
     /// Submits the task and returns at once with a handle to await, or to wait on from a thread. It is accepted
     /// here, and not when it is first polled: its place in the lane is this moment's. A refused task's handle
-    /// is finished, with [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`].
+    /// is finished, with [`TaskError::ShuttingDown`] or [`TaskError::QueueFull`]. Any thread may submit: the task runs in the
+    /// manager's runtime, polled by a task of the manager's own that takes one after the other.
     ///
     /// With a full queue and [`Overflow::Wait`](crate::Overflow::Wait) the task waits for room, and not its submitter; except
     /// inside a task of the same manager, where it goes above the capacity.
