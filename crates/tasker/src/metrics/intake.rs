@@ -165,4 +165,25 @@ mod tests {
         let end = LAP * (EACH + 3);
         assert_eq!(total_and_rate(&intake, end).0, u64::from(THREADS * EACH));
     }
+
+    #[test]
+    fn nothing_is_lost_where_threads_meet_in_a_slot() {
+        const ENOUGH: u64 = 8;
+        let start = crate::clock::real_now();
+        let intake = Intake::new(start);
+        let (met, recorded) = (AtomicU64::new(0), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while met.load(Ordering::Relaxed) < ENOUGH {
+                        recorded.fetch_add(1, Ordering::Relaxed);
+                        if !intake.record(start) {
+                            met.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(total_and_rate(&intake, Duration::ZERO).0, recorded.into_inner());
+    }
 }
