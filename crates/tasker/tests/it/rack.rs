@@ -388,20 +388,20 @@ fn a_worker_whose_resource_is_in_use_time_and_again_is_not_the_coldest() {
     await_rest(&manager, 2);
     let run = || manager.queue_task(|_, res| Ok(res.id())).unwrap();
     run(); // whoever is the first in a bucket takes the lock
-    let own = run();
-    let (used, busy) =
-        manager.queue_task(|_, res| Ok((res.id(), Busy::with(&manager, 1)))).unwrap();
-    assert_eq!(used, own, "a thread uses one resource while it is there");
+    run();
+    let busy = manager.queue_task(|_, _| Ok(Busy::with(&manager, 1))).unwrap();
     await_rest(&manager, 1);
+    let asked = puppet.asked();
     clock.advance(Duration::from_secs(1));
+    puppet.await_asked(asked + 1); // what it plans from now on is for a later look
     busy.release();
     await_rest(&manager, 2); // the other one rests for a shorter time
     run();
     clock.advance(BUCKET / 2);
-    assert_eq!(run(), own);
+    let last = run(); // without the lock, unless somebody has it just then
     puppet.say_workers(1);
     clock.advance(BUCKET);
     kit.wait_until(|counts| counts.destroyed == 1);
-    assert!(!kit.is_gone(own), "it was used last");
+    assert!(!kit.is_gone(last), "it was used last");
     end(&manager, &kit);
 }
