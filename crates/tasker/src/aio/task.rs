@@ -357,8 +357,7 @@ impl<Fut, K> fmt::Debug for AsyncTask<Fut, K> {
 /// The manager of a builder, without its types.
 pub(crate) trait Entrance: Supervisor {
     fn now(&self) -> Instant;
-    /// Lets a submitted task in. `task` has an `Arc<dyn Polled<E>>` of the manager's `E`, and has it again if it is
-    /// refused.
+    /// Lets a submitted task in. `task` has an `Arc<dyn Polled<E>>` of the manager's `E`.
     fn enter(
         self: Arc<Self>,
         ticket: &Ticket,
@@ -389,7 +388,7 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Core<R, E> {
             self.reporter.arrival(ticket.queued_at);
             self.tell_queued(sequence, ticket.id(), &ticket.settings);
         };
-        let Err(job) = self.queue.hand_in(Job::polled(Arc::clone(&task))) else {
+        let Err(job) = self.queue.hand_in(Job::polled(task)) else {
             accepted();
             return Ok(());
         };
@@ -410,7 +409,6 @@ impl<R: Send + 'static, E: Send + 'static> Entrance for Core<R, E> {
             Submitted::Outside => Ok(()), // it is told of when it has room
             Submitted::Refused(job, reason) => {
                 job.release();
-                *slot = Some(task);
                 Err(reason)
             }
             Submitted::NobodyIdle(_) => unreachable!("it did not ask for an idle worker"),

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::due::Due;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", all(test, loom)))]
 use super::job::Place;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", all(test, loom)))]
 use super::lanes::Next;
 use super::seat::Order;
 use super::{Effects, News, Queue, State, Who};
@@ -56,7 +56,7 @@ impl<R, E> Queue<R, E> {
     }
 
     /// The same because the runtime is gone: submitted tasks that wait for room end as those that had it.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", all(test, loom)))]
     pub(crate) fn strand(&self, now: Instant, fx: &mut Effects<R, E>) {
         let mut state = self.lock();
         let state = &mut *state;

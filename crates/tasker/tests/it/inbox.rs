@@ -12,6 +12,8 @@ use crate::support::{
     wait_all, waiting,
 };
 
+const BUCKET: Duration = Duration::from_millis(100);
+
 /// More than go without the lock, so that some went with it.
 const TASKS: usize = 200;
 
@@ -187,6 +189,33 @@ fn a_policy_is_asked_as_early_for_a_task_that_is_handed_in_while_another_waits()
         clock.advance(Duration::from_secs(1)); // as long as the policy is left alone, and no more
         puppet.await_asked(asked);
     }
+    busy.release();
+    wait_all(handles);
+    end(&manager, &kit);
+}
+
+// Each in the moment in which it came, and not in that in which somebody took it out of the inbox.
+#[test]
+fn a_policy_is_shown_when_each_task_was_handed_in() {
+    let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+    let config = kit.config(1).max_worker_count(2).burst_interval(BUCKET);
+    let manager = tasker::TaskManager::new(config.clock(clock.clone()).scaling(puppet.clone()));
+    let manager = manager.unwrap();
+    let busy = Busy::with(&manager, 1);
+    let mut handles = submit(&manager, 10);
+    puppet.await_asked(1);
+    handles.extend(submit(&manager, 10));
+    clock.advance(BUCKET);
+    handles.extend(submit(&manager, 7));
+    puppet.advance(&clock, BUCKET, BUCKET);
+    handles.extend(submit(&manager, 3));
+    puppet.advance(&clock, BUCKET, BUCKET);
+    let load = puppet.last();
+    let came = |buckets: u32| {
+        let over = buckets * BUCKET;
+        (load.arrival_rate(over) * load.seen(over).as_secs_f64()).round()
+    };
+    assert_eq!((came(2), came(4), came(5)), (3.0, 10.0, 31.0));
     busy.release();
     wait_all(handles);
     end(&manager, &kit);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tasker::testing::ManualClock;
 use tasker::{
-    Backoff, Collector, Config, Event, Level, Logger, MetricsCollector, NoopLogger, Observer,
-    Phase, Priority, TaskLifecycleTimestamps, TaskMetrics, TracingLogger,
+    Backoff, Config, Event, Level, Logger, MetricsCollector, NoopLogger, Observer, Phase, Priority,
+    TaskLifecycleTimestamps, TaskMetrics, TracingLogger,
 };
 
 use crate::support::{
@@ -207,37 +207,6 @@ fn rates_count_what_has_just_happened() {
     });
 }
 
-#[cfg(target_os = "linux")]
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
-// Promise 14: memory does not grow with the number of tasks. Were every time kept, two million tasks
-// would take 64 MB; other tests of this process take some as well, hence the generous bound.
-#[cfg(target_os = "linux")]
-#[test]
-fn the_memory_of_a_collector_does_not_grow_with_the_tasks() {
-    within(3 * LIMIT, || {
-        let collector = Collector::new();
-        let now = ManualClock::new().now();
-        let record = |n: u32| {
-            collector.record_arrival_at(now);
-            let started = now + Duration::from_nanos(u64::from(n));
-            let stamps = TaskLifecycleTimestamps::new(now, started, started + MS * (n % 977));
-            collector.record_completion(&stamps);
-        };
-        (0..10_000).for_each(record);
-        let _ = collector.metrics();
-        let before = resident_bytes();
-        (0..2_000_000).for_each(record);
-        let grown = resident_bytes().saturating_sub(before);
-        assert_eq!(collector.metrics().total_tasks_completed, 2_010_000);
-        assert!(grown < 32 << 20, "{grown} bytes more");
-    });
-}
-
 /// Panics whenever it is told anything.
 struct Panics;
 
@@ -343,6 +312,63 @@ fn a_collector_of_ones_own_is_told_everything() {
         let told = [&mine.arrivals, &mine.completions, &mine.failures, &mine.retries];
         assert_eq!(told.map(|count| count.load(Ordering::SeqCst)), [6, 5, 1, 2]);
     });
+}
+
+/// So many that some of those that are submitted while everybody is busy wait for the lock of nobody.
+const CROWD: u64 = 200;
+
+// Promise 15: also of what comes without the lock: from the rack, from the open pool, and into the inbox.
+#[test]
+fn a_collector_of_ones_own_hears_of_tasks_that_take_no_lock() {
+    for kind in Manager::POOLED {
+        let mine = Arc::new(Mine::default());
+        let config = Kit::new().config(1).resource_pool_size(2).collector(Arc::clone(&mine));
+        let manager = kind.build(config);
+        let mut told = 0;
+        let mut heard = |more: u64, ended: u64| {
+            told += more;
+            let counts = [&mine.arrivals, &mine.completions, &mine.failures];
+            let counts = counts.map(|count| count.load(Ordering::SeqCst));
+            assert_eq!(counts, [told, ended, 0]);
+        };
+        for _ in 0..CROWD {
+            manager.queue_task(|_, _| Ok(())).unwrap();
+        }
+        heard(CROWD, CROWD);
+        for _ in 0..CROWD {
+            manager.run_task(|_, _| Ok(())).unwrap();
+        }
+        heard(CROWD, 2 * CROWD);
+        let busy = Busy::with(&manager, 1);
+        let handles: Vec<_> = (0..CROWD).map(|_| manager.task(|_, _| Ok(())).submit()).collect();
+        heard(CROWD + 1, 2 * CROWD);
+        busy.release();
+        handles.into_iter().for_each(|handle| handle.wait().unwrap());
+        manager.stop().unwrap();
+        heard(0, 3 * CROWD + 1);
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_collector_of_ones_own_hears_of_async_tasks_that_take_no_lock() {
+    let mine = Arc::new(Mine::default());
+    let config = tasker::AsyncConfig::<(), Fault>::new(|| async { Ok(()) });
+    let config = config.worker_count(1).max_worker_count(1).collector(Arc::clone(&mine));
+    let manager = tasker::AsyncTaskManager::new(config).await.unwrap();
+    manager.pause(); // so that all of them wait
+    let submit = || manager.task(async move |_, _| Ok(())).submit();
+    let first = submit();
+    manager.resume();
+    let handles: Vec<_> = (0..CROWD).map(|_| submit()).collect();
+    assert_eq!(mine.arrivals.load(Ordering::SeqCst), CROWD + 1, "before any of them has run");
+    assert_eq!(mine.completions.load(Ordering::SeqCst), 0);
+    for handle in std::iter::once(first).chain(handles) {
+        handle.await.unwrap();
+    }
+    manager.stop().await.unwrap();
+    let told = [&mine.arrivals, &mine.completions, &mine.failures];
+    assert_eq!(told.map(|count| count.load(Ordering::SeqCst)), [CROWD + 1, CROWD + 1, 0]);
 }
 
 // Promise 14: no task starts before it is queued. Its caller may submit it when the worker has told the

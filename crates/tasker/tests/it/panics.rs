@@ -3,10 +3,9 @@
 use std::panic::{catch_unwind, panic_any, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Duration;
 
-use tasker::testing::ManualClock;
+use tasker::testing::{ManualClock, PanicsOnDrop};
 use tasker::{BuildError, Config, TaskError, TaskManager};
 
 use crate::support::{
@@ -264,24 +263,12 @@ fn panicking_watchers_of_every_kind_change_nothing() {
     });
 }
 
-/// Panics when it is dropped, unless a panic is under way already.
-#[derive(Debug)]
-struct Mine;
-
-impl Drop for Mine {
-    fn drop(&mut self) {
-        if !thread::panicking() {
-            panic!("a drop");
-        }
-    }
-}
-
 // Promise 8: a closure whose captures panic in their drop ends with what it returned.
 #[test]
 fn a_closure_whose_drop_panics_still_has_its_outcome() {
     on_every_door(|kind, door| {
         let manager = kind.build(Kit::new().config(1));
-        let mine = Mine;
+        let mine = PanicsOnDrop;
         let ended = door.send(&manager, move |_, _| {
             let _ = &mine;
             Ok(7)
@@ -296,7 +283,7 @@ fn a_closure_whose_drop_panics_still_has_its_outcome() {
 fn an_urgent_closure_whose_drop_panics_still_has_its_outcome() {
     on_every_manager(|kind| {
         let manager = kind.build(Kit::new().config(1));
-        let mine = Mine;
+        let mine = PanicsOnDrop;
         let task = manager.task(move |_, _| {
             let _ = &mine;
             Ok(7)
@@ -312,8 +299,8 @@ fn a_value_whose_drop_panics_loses_no_worker() {
     on_every_manager(|kind| {
         let manager = kind.build(Kit::new().config(1));
         let busy = Busy::with(&manager, 1);
-        drop(manager.task(|_, _| Ok(Mine)).submit());
-        drop(manager.task_once(|_, _| -> Result<(), Fault> { panic_any(Mine) }).submit());
+        drop(manager.task(|_, _| Ok(PanicsOnDrop)).submit());
+        drop(manager.task_once(|_, _| -> Result<(), Fault> { panic_any(PanicsOnDrop) }).submit());
         busy.release();
         assert_alive(&manager);
     });
@@ -326,20 +313,22 @@ fn an_error_whose_drop_panics_loses_no_worker() {
         let (kit, seen) = (Kit::new(), Recorder::new());
         let clock = ManualClock::new();
         let (made, gone) = (kit.clone(), kit.clone());
-        let config = Config::<Res, Mine>::new(move || made.create().map_err(|_| Mine))
-            .on_destroy(move |res| {
-                let _ = gone.destroy(res);
-                Err(Mine)
-            })
-            .check_health(|_| false)
-            .worker_count(1)
-            .max_worker_count(1)
-            .resource_pool_size(0)
-            .clock(clock.clone())
-            .observer(seen.clone());
+        let config =
+            Config::<Res, PanicsOnDrop>::new(move || made.create().map_err(|_| PanicsOnDrop))
+                .on_destroy(move |res| {
+                    let _ = gone.destroy(res);
+                    Err(PanicsOnDrop)
+                })
+                .check_health(|_| false)
+                .worker_count(1)
+                .max_worker_count(1)
+                .resource_pool_size(0)
+                .clock(clock.clone())
+                .observer(seen.clone());
         let manager = TaskManager::new(config).unwrap();
         kit.fail_create(2);
-        let retried = manager.task(|cx, _| if cx.attempt() == 1 { Err(Mine) } else { Ok(7) });
+        let retried =
+            manager.task(|cx, _| if cx.attempt() == 1 { Err(PanicsOnDrop) } else { Ok(7) });
         let retried = retried.submit();
         seen.wait_for(1, |what| matches!(what, What::CreateFailed { .. }));
         eventually("the worker is back", || {

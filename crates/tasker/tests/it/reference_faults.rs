@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tasker::testing::ManualClock;
-use tasker::{Collector, MetricsCollector, Phase, Priority, TaskError, TaskLifecycleTimestamps};
+use tasker::{Phase, Priority, TaskError};
 
 use crate::support::{
     Busy, Door, Fault, Gate, Kit, LIMIT, Recorder, What, assert_complete, begin_stop, eventually,
@@ -170,40 +170,6 @@ fn a_manager_scales_down_after_a_burst() {
         manager.queue_task(|_, _| Ok(())).unwrap();
         assert_complete(&manager.stop().unwrap());
     });
-}
-
-/// Resident memory of this process in bytes.
-#[cfg(target_os = "linux")]
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-}
-
-// Promise 14 (reference: metrics keep every execution time for ever): three million tasks would take
-// 24 MB for their execution times alone.
-#[test]
-#[cfg(target_os = "linux")]
-fn metrics_do_not_grow_with_the_number_of_tasks() {
-    let collector = Collector::new();
-    let start = Instant::now();
-    let record = |tasks: u32| {
-        for n in 0..tasks {
-            let stamps = TaskLifecycleTimestamps::new(
-                start,
-                start + Duration::from_nanos(u64::from(n)),
-                start + Duration::from_nanos(u64::from(n) * 7),
-            );
-            collector.record_arrival_at(start);
-            collector.record_completion(&stamps);
-        }
-    };
-    record(1000);
-    let _ = collector.metrics();
-    let before = resident();
-    record(3_000_000);
-    assert_eq!(collector.metrics().total_tasks_completed, 3_001_000);
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "{grown} bytes more");
 }
 
 // Promise 8 (reference: a panic ends the process): this process, for instance, goes on.

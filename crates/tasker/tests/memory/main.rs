@@ -10,9 +10,13 @@ mod counting;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use counting::{Counting, Heap};
-use tasker::{AsyncConfig, AsyncTaskManager, Config, TaskHandle, TaskManager};
+use tasker::{
+    AsyncConfig, AsyncTaskManager, Collector, Config, MetricsCollector, TaskHandle,
+    TaskLifecycleTimestamps, TaskManager,
+};
 use tokio::runtime::Builder;
 
 #[global_allocator]
@@ -115,6 +119,26 @@ fn tasks_leave_nothing_behind() {
     run_a_hundred_thousand();
     at_most(16_384.0, bytes_each(1, before), "bytes after 100,000 more tasks"); // libtest's, if there are any
     end(&manager);
+}
+
+// Promise 14 (reference: metrics keep every execution time for ever): these would take 24 MB.
+#[test]
+fn metrics_do_not_grow_with_the_number_of_tasks() {
+    let _turn = turn();
+    let (collector, start) = (Collector::new(), Instant::now());
+    let record = |tasks: u64| {
+        for n in 0..tasks {
+            let started = start + Duration::from_nanos(n);
+            let finished = started + Duration::from_micros(n * 7);
+            collector.record_arrival_at(start);
+            collector.record_completion(&TaskLifecycleTimestamps::new(start, started, finished));
+        }
+        collector.metrics()
+    };
+    record(10_000);
+    let before = Heap::now();
+    assert_eq!(record(3_000_000).total_tasks_completed, 3_010_000);
+    at_most(16_384.0, bytes_each(1, before), "bytes after 3,000,000 more tasks");
 }
 
 #[test]

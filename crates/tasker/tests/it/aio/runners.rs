@@ -1,6 +1,7 @@
 //! Promises 1, 4 and 11: a runner takes one submitted task after the other, and none of them is another one's matter.
 
 use std::future::Future;
+use std::panic::panic_any;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -9,8 +10,12 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tasker::{Event, Observer, Overflow, Priority, TaskContext, TaskError, TaskStatus};
-use tokio::runtime::Handle as Runtime;
+use tasker::testing::PanicsOnDrop;
+use tasker::{
+    AsyncConfig, AsyncTaskManager, Event, Observer, Overflow, Priority, TaskContext, TaskError,
+    TaskStatus,
+};
+use tokio::runtime::{Builder, Handle as Runtime};
 use tokio::task::yield_now;
 use tokio::time::{advance, sleep};
 
@@ -756,5 +761,128 @@ fn an_end_is_told_before_its_caller_hears_of_it() {
         assert_eq!(looks.1.load(Ordering::SeqCst), 1);
         handle.await.unwrap();
         end(&manager, &kit).await;
+    });
+}
+
+// Promise 8: on every path on which a runner lets go of what a task was made of, or came to.
+#[test]
+fn what_panics_when_it_is_dropped_loses_no_runner() {
+    paused(|| async {
+        let kit = Kit::new();
+        let (made, gone) = (kit.clone(), kit.clone());
+        let create = move || {
+            let made = made.clone();
+            async move { made.create().map_err(|_| PanicsOnDrop) }
+        };
+        let config = AsyncConfig::new(create).on_destroy(move |res| {
+            let gone = gone.destroy(res);
+            async move { gone.map_err(|_| PanicsOnDrop) }
+        });
+        let config = config.check_health(|_| false).worker_count(1).max_worker_count(1);
+        let manager = AsyncTaskManager::new(config.resource_pool_size(0)).await;
+        let manager = manager.map_err(|_| "no manager").unwrap();
+        // Its value, its error and its panic, which nobody wants.
+        drop(manager.task(async move |_, _| Ok(PanicsOnDrop)).submit());
+        drop(manager.task_once(async move |_, _| Err::<(), _>(PanicsOnDrop)).submit());
+        let panics = async move |_: &TaskContext, _: &mut Res| -> Result<(), _> {
+            panic_any(PanicsOnDrop);
+        };
+        drop(manager.task_once(panics).submit());
+        // An error after which it runs again, its closure, and its future in the middle.
+        let again = async move |cx: &TaskContext, _: &mut Res| match cx.attempt() {
+            1 => Err(PanicsOnDrop),
+            _ => Ok(7),
+        };
+        let again = manager.task(again).max_retries(1).submit();
+        let bomb = PanicsOnDrop;
+        let captured = manager.task(async move |_, _| {
+            let _held = &bomb;
+            Ok(8)
+        });
+        let captured = captured.submit();
+        let cut = manager.task(async move |_, _| {
+            let _held = PanicsOnDrop;
+            Ok(forever().await)
+        });
+        let cut = cut.timeout(SECOND).submit();
+        // Its callback, and what that was called with.
+        let (bomb, (tell, told)) = (PanicsOnDrop, channel());
+        manager.task_once(async move |_, _| Err::<(), _>(PanicsOnDrop)).on_complete(
+            move |outcome| {
+                let _held = bomb;
+                tell.send(()).unwrap();
+                drop(outcome);
+            },
+        );
+        let outcomes = (again.await.ok(), captured.await.ok(), cut.await);
+        assert!(matches!(outcomes, (Some(7), Some(8), Err(TaskError::TimedOut))));
+        let last = manager.task(async move |_, _| Ok(9)).submit();
+        assert_eq!(last.await.ok(), Some(9));
+        told.recv().unwrap();
+        let report = manager.stop().await.unwrap();
+        assert_complete(&report);
+        assert_eq!((report.accepted, report.completed, report.failed), (8, 4, 4));
+        kit.assert_all_destroyed_once();
+    });
+}
+
+#[test]
+fn what_panics_when_its_runtime_drops_it_keeps_no_task_from_its_end() {
+    within(LIMIT, || {
+        for kind in Kind::ALL {
+            let (runtime, kit) = (kind.runtime(), Kit::new());
+            let (manager, handles) = runtime.block_on(async {
+                let manager = build(config(&kit, 1)).await;
+                let valve = Valve::new();
+                let submit = |waits: Valve| {
+                    let bomb = PanicsOnDrop;
+                    let task = manager.task(async move |_: &TaskContext, _: &mut Res| {
+                        let _held = (&bomb, PanicsOnDrop);
+                        waits.pass().await;
+                        Ok(())
+                    });
+                    task.submit()
+                };
+                let handles: Vec<Handle> = (0..3).map(|_| submit(valve.clone())).collect();
+                valve.await_arrivals(1).await;
+                (manager, handles)
+            });
+            drop(runtime);
+            for handle in handles {
+                assert!(matches!(handle.wait(), Err(TaskError::Killed)));
+            }
+            assert_complete(&Kind::CurrentThread.runtime().block_on(manager.join()));
+            kit.assert_all_destroyed_once();
+        }
+    });
+}
+
+// Promise 11. Whoever keeps the time has callbacks called by a task of their own, which the runtime may drop. The end that
+// it had to tell was lost with it: the task was counted as expired, and its caller heard that it was killed.
+#[test]
+fn the_end_of_a_task_is_told_although_the_runtime_drops_who_was_to_tell_it() {
+    within(LIMIT, || {
+        // Its tasks take turns with the test, so that the test goes on before that task has had one.
+        let runtime = Builder::new_current_thread().enable_time().event_interval(1).build();
+        let (runtime, kit) = (runtime.unwrap(), Kit::new());
+        let (tell, told) = channel();
+        let manager = runtime.block_on(async {
+            let manager = build(config(&kit, 1)).await;
+            manager.pause();
+            let task = manager.task(async move |_, _| Ok(()));
+            let task = task.start_within(Duration::from_millis(1));
+            task.on_complete(move |outcome| tell.send(outcome).unwrap());
+            while manager.stats().queued_tasks > 0 {
+                yield_now().await;
+            }
+            manager
+        });
+        assert!(told.try_recv().is_err(), "it is still to be told");
+        drop(runtime);
+        assert!(matches!(told.recv().unwrap(), Err(TaskError::Expired)));
+        let report = Kind::CurrentThread.runtime().block_on(manager.join());
+        assert_complete(&report);
+        assert_eq!((report.accepted, report.dropped), (1, 1), "{report}");
+        kit.assert_all_destroyed_once();
     });
 }
