@@ -1,20 +1,14 @@
 //! What is handed in without the lock is run once and in its turn, or ended by whoever shuts the manager down.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use loom::thread;
 
-use super::queue::submit;
+use super::queue::{attempt, equip, leave, submit};
 use super::{Counted, any_queue, now, perform, rules};
-use crate::cancel::CancelToken;
-use crate::context::{Seat, TaskContext};
-use crate::queue::{Attempted, Effects, Order, Queue, Rules};
-use crate::resource::lending::Lease;
+use crate::queue::{Effects, Order, Queue, Rules};
 use crate::resource::life::LifeRules;
-use crate::sync::Waiter;
 use crate::task::{Priority, Settings};
-use crate::worker::settle::{Case, Gone, Went};
 
 /// A queue with an inbox, whose workers' resources are still being made: nobody is idle.
 fn inbox_queue(seats: usize) -> Arc<Queue<u32, ()>> {
@@ -23,11 +17,7 @@ fn inbox_queue(seats: usize) -> Arc<Queue<u32, ()>> {
 
 /// A worker that goes from task to task in one step, as long as there are any, until it is told to leave.
 fn work(queue: &Queue<u32, ()>, seat: usize) {
-    queue.sit_down(seat, Waiter::me());
-    let mut fx = Effects::new();
-    let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
-    perform(fx);
-    let mut held = Some(Lease::new(0, token));
+    let mut held = equip(queue, seat);
     let mut next = None;
     loop {
         let (order, _) = next.take().unwrap_or_else(|| {
@@ -35,19 +25,7 @@ fn work(queue: &Queue<u32, ()>, seat: usize) {
             checked_in.unwrap_or_else(|| queue.await_order(seat, &mut held, now))
         });
         let Order::Run(job) = order else { break };
-        let ticket = job.ticket();
-        let context = TaskContext::new(
-            ticket.id(),
-            1,
-            &ticket.settings,
-            now(),
-            CancelToken::new(),
-            Seat::NONE,
-        );
-        let lease = held.as_mut().unwrap();
-        let _ = job.task().attempt(&context, &mut lease.resource);
-        let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
-        let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
+        let attempted = attempt(&job, held.as_mut().unwrap());
         let mut fx = Effects::new();
         let (settled, then) = queue.settle_and_check_in(seat, &mut held, job, attempted, &mut fx);
         perform(fx);
@@ -55,9 +33,7 @@ fn work(queue: &Queue<u32, ()>, seat: usize) {
         // In a kill it has to check in after all.
         next = then.map(|order| order.unwrap_or_else(|| queue.await_order(seat, &mut held, now)));
     }
-    let mut fx = Effects::new();
-    queue.left(seat, now(), &mut fx);
-    perform(fx);
+    leave(queue, seat);
 }
 
 fn start(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<()> {

@@ -8,6 +8,7 @@ use loom::thread;
 use super::{Counted, now, perform, queue};
 use crate::cancel::CancelToken;
 use crate::context::{Seat, TaskContext};
+use crate::queue::job::Job;
 use crate::queue::{AfterFailure, Attempted, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
@@ -22,29 +23,14 @@ pub(super) fn work(queue: &Queue<u32, ()>, seat: usize) {
 
 /// As [`work`]; each resource that it is told to check is sound, which it says by `checked`.
 pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) {
-    queue.sit_down(seat, Waiter::me());
-    let mut fx = Effects::new();
-    let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
-    perform(fx);
-    let mut held = Some(Lease::new(0, token));
+    let mut held = equip(queue, seat);
     loop {
         let checked_in = queue.check_in(seat, &mut held, now(), now, perform);
         let (order, _) = checked_in.unwrap_or_else(|| queue.await_order(seat, &mut held, now));
         match order {
             Order::Run(job) => {
                 let lease = held.as_mut().unwrap();
-                let context = TaskContext::new(
-                    job.ticket().id(),
-                    1,
-                    &job.ticket().settings,
-                    now(),
-                    CancelToken::new(),
-                    Seat::NONE,
-                );
-                let _ = job.task().attempt(&context, &mut lease.resource);
-                let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
-                let attempted =
-                    Attempted { case, delay: std::time::Duration::ZERO, finished: now() };
+                let attempted = attempt(&job, lease);
                 let mut fx = Effects::new();
                 let settled = queue.settle_job(seat, lease, job, attempted, &mut fx);
                 perform(fx);
@@ -55,6 +41,30 @@ pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) 
             Order::Leave(_) => break,
         }
     }
+    leave(queue, seat);
+}
+
+/// The worker of a seat introduces itself, and gets its resource.
+pub(super) fn equip(queue: &Queue<u32, ()>, seat: usize) -> Option<Lease<u32>> {
+    queue.sit_down(seat, Waiter::me());
+    let mut fx = Effects::new();
+    let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
+    perform(fx);
+    Some(Lease::new(0, token))
+}
+
+/// Runs a task, which goes well.
+pub(super) fn attempt(job: &Job<u32, ()>, lease: &mut Lease<u32>) -> Attempted {
+    let ticket = job.ticket();
+    let token = CancelToken::new();
+    let context = TaskContext::new(ticket.id(), 1, &ticket.settings, now(), token, Seat::NONE);
+    let _ = job.task().attempt(&context, &mut lease.resource);
+    let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
+    Attempted { case, delay: Duration::ZERO, finished: now() }
+}
+
+/// The worker of a seat is gone, and so is its resource.
+pub(super) fn leave(queue: &Queue<u32, ()>, seat: usize) {
     let mut fx = Effects::new();
     queue.left(seat, now(), &mut fx);
     perform(fx);
@@ -227,9 +237,7 @@ fn the_last_worker_out_reports_stopped() {
                         AfterFailure::Ended => {}
                     }
                 }
-                let mut fx = Effects::new();
-                queue.left(seat, now(), &mut fx);
-                perform(fx);
+                leave(&queue, seat);
             })
         });
         queue.await_done(None);
