@@ -104,6 +104,21 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     /// A task that may run again after an unhealthy error, to be given options and awaited or submitted.
     /// Write `async |cx, resource| …`, and `async move |cx, resource| …` to submit it; see
     /// [`AsyncTask`](AsyncTask#closures) for what may borrow where.
+    ///
+    /// ```
+    /// use tasker::{AsyncConfig, AsyncTaskManager};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AsyncConfig::<Vec<u32>, String>::new(|| async { Ok(vec![1, 2]) }).worker_count(1);
+    /// let manager = AsyncTaskManager::new(config).await?;
+    /// let factor = 10; // borrowed: nothing is spawned
+    /// let sum = manager.task(async |_, numbers| Ok(factor * numbers.iter().sum::<u32>())).await?;
+    /// assert_eq!(sum, 30);
+    /// # manager.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn task<T, F>(
         &self,
@@ -116,6 +131,24 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
     }
 
     /// A task that runs at most once, whatever happens.
+    ///
+    /// ```
+    /// use tasker::{AsyncConfig, AsyncTaskManager};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AsyncConfig::<Vec<String>, String>::new(|| async { Ok(Vec::new()) }).worker_count(1);
+    /// let manager = AsyncTaskManager::new(config).await?;
+    /// let line = String::from("paid"); // given away, which only a task that runs once can do
+    /// let written = manager.task_once(async |_, log| {
+    ///     log.push(line);
+    ///     Ok(log.len())
+    /// });
+    /// assert_eq!(written.await?, 1);
+    /// # manager.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn task_once<T, F>(
         &self,
