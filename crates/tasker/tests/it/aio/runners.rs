@@ -849,7 +849,8 @@ fn what_panics_when_its_runtime_drops_it_keeps_no_task_from_its_end() {
             });
             drop(runtime);
             for handle in handles {
-                assert!(matches!(handle.wait(), Err(TaskError::Killed)));
+                // On another thread it may have seen the kill first.
+                assert!(matches!(handle.wait(), Err(TaskError::Killed | TaskError::Cancelled)));
             }
             assert_complete(&Kind::CurrentThread.runtime().block_on(manager.join()));
             kit.assert_all_destroyed_once();
