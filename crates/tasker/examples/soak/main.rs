@@ -29,6 +29,7 @@ use std::process::{self, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -41,6 +42,8 @@ use crate::ledger::{Count, Ledger, Rule};
 use crate::plan::{LOOK, Lived, Plan};
 use crate::report::Summary;
 
+/// How long threads may take to end once their manager is over: no time, unless the machine is very busy.
+const LEAVING: Duration = Duration::from_secs(20);
 /// What a shell shows of a process that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
 fn run(args: &Args, board: &Board, ledger: &Arc<Ledger>) -> Summary {
     let began = now();
     let threads_before = gauge::threads();
+    let mut expected = threads_before;
     let mut samples = Vec::new();
     let (mut on_threads, mut on_tokio, mut peak, mut number) = (0, 0, 0, 0);
     while !board.is_over() {
@@ -95,7 +99,12 @@ fn run(args: &Args, board: &Board, ledger: &Arc<Ledger>) -> Summary {
             on_threads += 1;
             threads::generation(&plan, ledger, board)
         };
-        await_threads(threads_before);
+        if let Some(left) = await_threads(expected) {
+            ledger.broke(Rule::Threads, || {
+                format!("{plan}: {left} threads, and before it {}", expected.unwrap_or_default())
+            });
+            expected = Some(left); // each is told of once
+        }
         let Lived { reports, peak: reached, watcher } = lived;
         peak = peak.max(reached);
         let heard = ledger.counts() - before;
@@ -132,9 +141,14 @@ fn run(args: &Args, board: &Board, ledger: &Arc<Ledger>) -> Summary {
     }
 }
 
-/// Waits until there are no more threads than before; the monitor sees to it that this has an end.
-fn await_threads(before: Option<u64>) {
-    while gauge::threads() > before {
+/// Waits until there are no more threads than before; if there still are when that has taken too long, how many.
+fn await_threads(before: Option<u64>) -> Option<u64> {
+    let began = now();
+    loop {
+        let left = gauge::threads().filter(|threads| Some(*threads) > before)?;
+        if now() - began > LEAVING {
+            return Some(left);
+        }
         nap(LOOK);
     }
 }

@@ -67,6 +67,8 @@ mod tests {
             any::<(u8, u8)>()
                 .prop_map(|(which, to)| Operation::Roster(roster::Operation::Set { which, to })),
             any::<u8>().prop_map(|which| Operation::Roster(roster::Operation::Rest { which })),
+            any::<u8>()
+                .prop_map(|which| Operation::Roster(roster::Operation::UsedMeanwhile { which })),
             any::<u8>().prop_map(|to| Operation::Roster(roster::Operation::TakeIdle { to })),
             any::<(u8, u8)>()
                 .prop_map(|(which, to)| Operation::Roster(roster::Operation::Rouse { which, to })),

@@ -18,6 +18,7 @@ pub enum Operation {
     SetMax { max: u8 },
     Set { which: u8, to: u8 },
     Rest { which: u8 },
+    UsedMeanwhile { which: u8 },
     TakeIdle { to: u8 },
     Rouse { which: u8, to: u8 },
     DismissColdest,
@@ -91,6 +92,15 @@ impl Compared {
                     self.idle.push_back((seat, self.now));
                 }
             }
+            Operation::UsedMeanwhile { which } => {
+                let all: Vec<usize> = self.idle.iter().map(|(seat, _)| *seat).collect();
+                if let Some(at) = pick(&(0..all.len()).collect::<Vec<_>>(), which) {
+                    let used = all[at];
+                    self.roster.used_meanwhile(|seat| (seat == used).then_some(self.now));
+                    self.idle.remove(at);
+                    self.idle.push_back((used, self.now));
+                }
+            }
             Operation::TakeIdle { to: number } => {
                 let seat = self.idle.pop_back().map(|(seat, _)| seat);
                 assert_eq!(self.roster.take_idle(to(number)), seat);
@@ -149,6 +159,8 @@ impl Compared {
         assert!(roster.unequipped().eq(self.unequipped()));
         assert!(roster.idle_since().eq(idle.iter().map(|(_, since)| *since)));
         assert_eq!(roster.warmest_since(), idle.back().map(|(_, since)| *since));
+        let bits = idle.iter().filter(|(seat, _)| *seat < 64).map(|(seat, _)| 1 << seat);
+        assert_eq!(roster.idle_bits(), bits.sum::<u64>());
         for (seat, condition) in seats {
             assert_eq!(roster.condition(*seat), Some(*condition));
         }
