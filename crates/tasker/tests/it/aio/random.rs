@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tasker::{Backoff, ShutdownReport, TaskContext};
+use tasker::{Backoff, CancelToken, ShutdownReport, TaskContext};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, timeout};
@@ -16,7 +16,7 @@ use crate::properties::ledger::{Handle, Ledger, Outcome};
 use crate::properties::program::{
     Door, Ending, Finale, Inside, MOMENT, On, Program, Step, Task, options,
 };
-use crate::support::{Fault, Kit, Recorder, Res};
+use crate::support::{Fault, Kit, Recorder, Res, assert_adds_up};
 
 pub(crate) fn play(program: &Program) {
     let kind = match program.on {
@@ -32,7 +32,8 @@ const BREATH: Duration = Duration::from_micros(50);
 
 async fn play_inside(program: &Program) {
     let (kit, seen, ledger) = (Kit::new(), Recorder::new(), Ledger::default());
-    let manager = build_for(program, &kit, &seen).await;
+    let parent = CancelToken::new();
+    let manager = build_for(program, &kit, &seen, &parent).await;
     kit.fail_next_creates(program.failing_creates);
     kit.fail_next_destroys(program.failing_destroys);
     let mut callers = Vec::new();
@@ -53,7 +54,11 @@ async fn play_inside(program: &Program) {
     match program.finale {
         Finale::Stop => reports.extend(manager.stop().await),
         Finale::Kill => reports.extend(manager.kill().await),
+        Finale::Parent => parent.cancel(),
         Finale::Drop => {}
+    }
+    if program.finale != Finale::Drop && reports.is_empty() {
+        reports.push(manager.join().await);
     }
     drop(manager);
     for (caller, _) in callers {
@@ -77,13 +82,14 @@ async fn play_inside(program: &Program) {
     ledger.check(program, &kit, &seen, &reports);
 }
 
-async fn build_for(program: &Program, kit: &Kit, seen: &Recorder) -> Manager {
+async fn build_for(program: &Program, kit: &Kit, seen: &Recorder, parent: &CancelToken) -> Manager {
     let mut config = config(kit, program.workers)
         .max_worker_count(program.workers + program.burst)
         .burst_interval(MOMENT)
         .resource_pool_size(program.pool)
         .max_retries(Program::MAX_RETRIES)
-        .observer(seen.clone());
+        .observer(seen.clone())
+        .shutdown_on(parent.clone());
     if let Some((capacity, overflow)) = program.capacity {
         config = config.queue_capacity(capacity).overflow(overflow);
     }
@@ -163,6 +169,15 @@ fn submit_inside<'a>(
     ledger: &'a Ledger,
     parent: Task,
 ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    match inside {
+        Inside::Stops => {
+            return Box::pin(async { manager.stop().await.iter().for_each(assert_adds_up) });
+        }
+        Inside::Kills => {
+            return Box::pin(async { manager.kill().await.iter().for_each(assert_adds_up) });
+        }
+        _ => {}
+    }
     let child = parent.child(inside);
     let number = ledger.enter_inside(child, inside);
     let work = work!(manager, ledger, number, child);
@@ -194,6 +209,7 @@ fn submit_inside<'a>(
                 call.answered = true;
                 outcome
             }
+            Inside::Stops | Inside::Kills => unreachable!("that hands nothing in"),
         };
         ledger.deliver(number, &outcome);
         ledger.goes_on();
@@ -282,8 +298,13 @@ impl Caller {
                 Step::Pause => manager.pause(),
                 Step::Resume => manager.resume(),
                 Step::Stop => reports.extend(manager.stop().await),
-                Step::StopWithin => drop(manager.stop_within(MOMENT).await), // there may be stragglers
+                Step::StopWithin => {
+                    manager.stop_within(MOMENT).await.iter().for_each(assert_adds_up);
+                }
                 Step::Kill => reports.extend(manager.kill().await),
+                Step::KillWithin => {
+                    manager.kill_within(MOMENT).await.iter().for_each(assert_adds_up);
+                }
             }
         }
         drop(manager);

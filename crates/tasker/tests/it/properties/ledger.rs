@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tasker::{Outcome as Ended, RejectReason, ShutdownReport, TaskError, TaskHandle};
+use tasker::{Outcome as Ended, Overflow, RejectReason, ShutdownReport, TaskError, TaskHandle};
 
 use super::program::{Door, Ending, Inside, MOMENT, On, Program, Task};
 use crate::support::{Fault, Kit, Recorder, What, assert_complete};
@@ -310,7 +310,12 @@ impl Entry {
             Ended::RetriesExhausted => runs == most && task.ending == Ending::Sick,
             // 8.
             Ended::Panicked => {
-                runs > 0 && matches!(task.ending, Ending::Panics | Ending::PanicsInDrop)
+                runs > 0
+                    && match task.ending {
+                        Ending::Panics => true,
+                        Ending::PanicsInDrop => program.on.is_async(),
+                        _ => false,
+                    }
             }
             // 17. A future's time may be over before it is polled.
             Ended::TimedOut => task.timeout && (runs > 0 || program.on.is_async()),
@@ -319,15 +324,40 @@ impl Entry {
             // 11: what waited, be it for its first attempt or for a retry.
             Ended::Killed => program.kills() && (runs == 0 || is_sick),
             // 12 and small print.
-            Ended::Refused => runs == 0,
-            Ended::QueueFull => runs == 0 && program.capacity.is_some(),
-            // 10.
-            Ended::CreateFailed => program.failing_creates > 0,
+            Ended::Refused => runs == 0 && self.may_come_late(program),
+            Ended::QueueFull => runs == 0 && self.may_find_no_room(program),
+            // 9, 10.
+            Ended::CreateFailed => {
+                program.failing_creates > 0 && self.may_find_no_resource(program)
+            }
             // 16: what waits in its lane is withdrawn.
             Ended::WouldDeadlock => !self.is_behind_a_handle() && (runs == 0 || is_sick),
             _ => false,
         };
         assert!(possible, "{}", tale());
+    }
+
+    /// Whether it may reach the manager when that has begun to shut down. Before the finale every caller has handed
+    /// its tasks in, and those that wait for room are callers.
+    fn may_come_late(&self, program: &Program) -> bool {
+        let polled_late = self.task.door == Door::Await || program.capacity.is_some();
+        program.ends_early()
+            || matches!(self.from, From::Task(_))
+            || program.on.is_async() && polled_late
+    }
+
+    /// Who waits for room is never told that there is none.
+    fn may_find_no_room(&self, program: &Program) -> bool {
+        program.capacity.is_some_and(|(_, overflow)| {
+            overflow != Overflow::Wait || self.task.door == Door::TrySubmit
+        })
+    }
+
+    /// Only who needs one at once, or still waits when no worker can get one in a shutdown.
+    fn may_find_no_resource(&self, program: &Program) -> bool {
+        let ends_before_the_finale =
+            matches!(self.from, From::Caller(_)) && self.task.door == Door::Run;
+        program.ends_early() || !ends_before_the_finale
     }
 
     /// Whether whoever waits for it does so with a handle.
@@ -344,7 +374,7 @@ impl Entry {
             From::Task(Inside::Waits) => program.on.is_async(),
             // A local resource is a worker's, and no other can be made for the call; a pause holds it up, too.
             From::Task(Inside::RunsNow) => program.on == On::Local || program.pauses(),
-            From::Task(Inside::Submits) | From::Caller(_) => false,
+            From::Task(Inside::Submits | Inside::Stops | Inside::Kills) | From::Caller(_) => false,
         };
         assert!(waits, "{}", tale());
         // Nobody is added in a kill, nor in a stop while no resource can be made.

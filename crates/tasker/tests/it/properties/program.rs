@@ -44,7 +44,7 @@ pub(crate) enum Ending {
     Panics,
     FailsWhenCancelled,
     WellWhenCancelled,
-    /// Async only: something in it panics where its future is dropped in the middle.
+    /// Something in it panics when it is dropped: its closure, or where it is async its future in the middle.
     PanicsInDrop,
     /// Async only: until its future is dropped.
     Never,
@@ -84,6 +84,10 @@ pub(crate) enum Inside {
     Runs(u8),
     /// `run_now`.
     RunsNow,
+    /// Stops the manager.
+    Stops,
+    /// Kills it.
+    Kills,
 }
 
 impl Inside {
@@ -92,7 +96,7 @@ impl Inside {
         match self {
             Self::Joins(deep) => deep.checked_sub(1).filter(|deep| *deep > 0).map(Self::Joins),
             Self::Runs(deep) => deep.checked_sub(1).filter(|deep| *deep > 0).map(Self::Runs),
-            Self::Submits | Self::Waits | Self::RunsNow => None,
+            Self::Submits | Self::Waits | Self::RunsNow | Self::Stops | Self::Kills => None,
         }
     }
 }
@@ -157,6 +161,7 @@ impl Task {
             Inside::Waits | Inside::Joins(_) => Door::Submit,
             Inside::Runs(_) => Door::Run,
             Inside::RunsNow => Door::RunNow,
+            Inside::Stops | Inside::Kills => unreachable!("it hands nothing over"),
         };
         let is_sick = matches!(self.ending, Ending::Sick | Ending::SickOnce);
         let ending = if is_sick { Ending::SickOnce } else { Ending::Well };
@@ -219,6 +224,8 @@ pub(crate) enum Step {
     /// Within a millisecond.
     StopWithin,
     Kill,
+    /// Within a millisecond.
+    KillWithin,
 }
 
 impl fmt::Display for Step {
@@ -235,6 +242,8 @@ impl fmt::Display for Step {
 pub(crate) enum Finale {
     Stop,
     Kill,
+    /// The token of `shutdown_on` is cancelled.
+    Parent,
     /// The last clone is dropped.
     Drop,
 }
@@ -298,8 +307,20 @@ impl Program {
     }
 
     pub(crate) fn kills(&self) -> bool {
+        let kills = |step: &Step| matches!(step, Step::Kill | Step::KillWithin | Step::StopWithin);
         self.finale == Finale::Kill
-            || self.steps().any(|step| matches!(step, Step::Kill | Step::StopWithin))
+            || self.steps().any(kills)
+            || self.tasks().any(|task| task.inside == Some(Inside::Kills))
+    }
+
+    /// Whether somebody may shut the manager down before the finale.
+    pub(crate) fn ends_early(&self) -> bool {
+        let ends = |step: &Step| match step {
+            Step::Stop | Step::StopWithin | Step::Kill | Step::KillWithin => true,
+            Step::Task(task) => matches!(task.inside, Some(Inside::Stops | Inside::Kills)),
+            _ => false,
+        };
+        self.steps().any(ends)
     }
 
     pub(crate) fn pauses(&self) -> bool {
@@ -349,9 +370,9 @@ impl fmt::Debug for Program {
 fn any_task(on: On) -> impl Strategy<Value = Task> {
     use Ending::*;
     let mut endings = vec![Well, Well, Well, Own, Sick, SickOnce, Panics];
-    endings.extend([FailsWhenCancelled, WellWhenCancelled]);
+    endings.extend([FailsWhenCancelled, WellWhenCancelled, PanicsInDrop]);
     if on.is_async() {
-        endings.extend([PanicsInDrop, Never]);
+        endings.push(Never);
     }
     use Door::*;
     let doors = vec![Run, Run, RunNow, Submit, Submit, TrySubmit, Await, Callback, Detach, Dropped];
@@ -361,7 +382,9 @@ fn any_task(on: On) -> impl Strategy<Value = Task> {
     let limit = option::weighted(0.1, 0..2_u64);
     let waits = vec![Inside::Joins(1), Inside::Joins(2), Inside::Runs(1), Inside::Runs(2)];
     let others = vec![Inside::Submits, Inside::Waits, Inside::RunsNow];
-    let inside = option::weighted(0.2, prop_oneof![select(waits), select(others)]);
+    let ends = vec![Inside::Stops, Inside::Kills];
+    let inside = prop_oneof![12 => select(waits), 12 => select(others), 1 => select(ends)];
+    let inside = option::weighted(0.2, inside);
     (ways, flags, limit, inside).prop_map(move |(ways, flags, start_within, inside)| {
         let (door, ending, lane, awaits) = ways;
         let (once, cancel, timeout) = flags;
@@ -381,6 +404,7 @@ fn any_step(on: On) -> impl Strategy<Value = Step> {
         1 => Just(Step::Stop),
         1 => Just(Step::StopWithin),
         1 => Just(Step::Kill),
+        1 => Just(Step::KillWithin),
     ]
 }
 
@@ -392,7 +416,7 @@ pub(crate) fn any_program(on: &[On]) -> impl Strategy<Value = Program> + use<> {
         any::<bool>(),
         (option::of(any::<bool>()), option::of(any::<bool>())),
         (0..=2_u64, 0..=2_u64),
-        select(vec![Finale::Stop, Finale::Kill, Finale::Drop]),
+        select(vec![Finale::Stop, Finale::Kill, Finale::Parent, Finale::Drop]),
     );
     (select(on.to_vec()), settings).prop_flat_map(|(on, settings)| {
         vec(vec(any_step(on), 0..24), 1..=4).prop_map(move |callers| {

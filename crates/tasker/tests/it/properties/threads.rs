@@ -1,23 +1,28 @@
 //! Plays programs on a `TaskManager`: every caller is a thread.
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use tasker::{Backoff, CancelOnDrop, ShutdownReport, TaskContext, TaskManager};
+use tasker::{
+    Backoff, CancelOnDrop, CancelToken, RejectReason, Rejected, ShutdownReport, TaskContext,
+    TaskManager,
+};
 
 use super::ledger::{Handle, Ledger, Outcome};
 use super::program::{Door, Ending, Finale, Inside, MOMENT, On, Program, Step, Task, options};
 use crate::support::{
-    Fault, Kit, Manager, Recorder, Res, assert_gone, block_on, eventually, unique_name,
+    Fault, Kit, Manager, Recorder, Res, assert_adds_up, assert_gone, block_on, eventually,
+    unique_name,
 };
 
 type Threads = TaskManager<Res, Fault>;
 
 pub(super) fn play(program: &Program) {
     let (kit, seen, ledger, name) = (Kit::new(), Recorder::new(), Ledger::default(), unique_name());
-    let manager = build(program, &kit, &seen, &name);
+    let parent = CancelToken::new();
+    let manager = build(program, &kit, &seen, &name, &parent);
     kit.fail_next_creates(program.failing_creates);
     kit.fail_next_destroys(program.failing_destroys);
     let (done, steps_done) = channel();
@@ -37,8 +42,12 @@ pub(super) fn play(program: &Program) {
     manager.resume();
     let mut reports = Vec::new();
     match program.finale {
-        Finale::Stop => reports.extend(manager.stop()),
-        Finale::Kill => reports.extend(manager.kill()),
+        Finale::Stop => reports.push(manager.stop().unwrap_or_else(|_| manager.join())),
+        Finale::Kill => reports.push(manager.kill().unwrap_or_else(|_| manager.join())),
+        Finale::Parent => {
+            parent.cancel();
+            reports.push(manager.join());
+        }
         Finale::Drop => {}
     }
     drop(manager);
@@ -57,7 +66,13 @@ pub(super) fn play(program: &Program) {
     ledger.check(program, &kit, &seen, &reports);
 }
 
-fn build(program: &Program, kit: &Kit, seen: &Recorder, name: &str) -> Threads {
+fn build(
+    program: &Program,
+    kit: &Kit,
+    seen: &Recorder,
+    name: &str,
+    parent: &CancelToken,
+) -> Threads {
     let mut config = kit
         .config(program.workers)
         .max_worker_count(program.workers + program.burst)
@@ -65,6 +80,7 @@ fn build(program: &Program, kit: &Kit, seen: &Recorder, name: &str) -> Threads {
         .resource_pool_size(program.pool)
         .max_retries(Program::MAX_RETRIES)
         .observer(seen.clone())
+        .shutdown_on(parent.clone())
         .thread_name(name);
     if let Some((capacity, overflow)) = program.capacity {
         config = config.queue_capacity(capacity).overflow(overflow);
@@ -93,9 +109,12 @@ fn work(
     task: Task,
 ) -> impl FnMut(&TaskContext, &mut Res) -> Result<(), Fault> + Send + 'static {
     let inside = task.inside.map(|inside| (inside, manager.clone()));
-    let (ledger, alive) = (ledger.clone(), ledger.sign_of_life());
+    // What runs once drops what it has captured itself, and panics in the middle of its attempt then.
+    let late = task.ending == Ending::PanicsInDrop && !task.once;
+    let bomb = late.then(|| Bomb); // lazily: an unused one would go off
+    let (ledger, held) = (ledger.clone(), (ledger.sign_of_life(), bomb));
     move |cx, res| {
-        let _ = &alive;
+        let _ = &held;
         ledger.begins(number);
         if let Some((inside, manager)) = inside.as_ref().filter(|_| cx.attempt() == 1) {
             submit_inside(*inside, manager, &ledger, task);
@@ -105,9 +124,27 @@ fn work(
     }
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            resume_unwind(Box::new("a capture panics")); // prints nothing
+        }
+    }
+}
+
+/// Why a task comes back. What it has captured may panic, which is its owner's matter.
+fn refused<T>(rejected: Rejected<T>) -> RejectReason {
+    let reason = rejected.reason();
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(rejected)));
+    reason
+}
+
 fn attempt(ending: Ending, cx: &TaskContext) -> Result<(), Fault> {
     match ending {
-        Ending::Well => Ok(()),
+        Ending::Well | Ending::PanicsInDrop => Ok(()),
         Ending::Own => Err(Fault::Own),
         Ending::Sick => Err(Fault::Sick),
         Ending::SickOnce if cx.attempt() == 1 => Err(Fault::Sick),
@@ -121,11 +158,20 @@ fn attempt(ending: Ending, cx: &TaskContext) -> Result<(), Fault> {
             cx.token().wait();
             Ok(())
         }
-        Ending::PanicsInDrop | Ending::Never => unreachable!("only futures do that"),
+        Ending::Never => unreachable!("only futures do that"),
     }
 }
 
 fn submit_inside(inside: Inside, manager: &Threads, ledger: &Ledger, parent: Task) {
+    let report = match inside {
+        Inside::Stops => manager.stop(),
+        Inside::Kills => manager.kill(),
+        _ => return hand_in_inside(inside, manager, ledger, parent),
+    };
+    report.iter().for_each(assert_adds_up);
+}
+
+fn hand_in_inside(inside: Inside, manager: &Threads, ledger: &Ledger, parent: Task) {
     let child = parent.child(inside);
     let number = ledger.enter_inside(child, inside);
     let builder = options!(manager.task(work(manager, ledger, number, child)), number, child);
@@ -150,6 +196,7 @@ fn submit_inside(inside: Inside, manager: &Threads, ledger: &Ledger, parent: Tas
             ledger.waits_inside();
             builder.run_now()
         }
+        Inside::Stops | Inside::Kills => unreachable!("that hands nothing in"),
     };
     ledger.deliver(number, &outcome);
     ledger.goes_on();
@@ -187,8 +234,9 @@ impl Caller {
                 Step::Pause => manager.pause(),
                 Step::Resume => manager.resume(),
                 Step::Stop => reports.extend(manager.stop()),
-                Step::StopWithin => drop(manager.stop_within(MOMENT)), // there may be stragglers
+                Step::StopWithin => manager.stop_within(MOMENT).iter().for_each(assert_adds_up),
                 Step::Kill => reports.extend(manager.kill()),
+                Step::KillWithin => manager.kill_within(MOMENT).iter().for_each(assert_adds_up),
             }
         }
         drop(manager);
@@ -218,7 +266,7 @@ impl Caller {
             }
             Door::TrySubmit => {
                 let tried = hand_in!(manager, work, number, task, |builder| {
-                    builder.try_submit().map_err(|rejected| rejected.reason())
+                    builder.try_submit().map_err(refused)
                 });
                 match tried {
                     Ok(handle) => handle,
