@@ -17,8 +17,22 @@ use crate::worker::attempt::{attempt, contain, discard, discard_for, on_seat};
 pub(crate) trait Sink<T, E>: Send + Sync {
     /// Whether delivering takes no time worth mentioning: no code of the user's runs.
     const BRIEF: bool;
-    /// Called exactly once.
+    /// Called exactly once, unless the outcome came back.
     fn deliver(&self, outcome: Result<T, TaskError<E>>);
+    /// As `deliver`, unless nobody wants the outcome any more.
+    fn offer(&self, outcome: Result<T, TaskError<E>>) -> Result<(), Result<T, TaskError<E>>> {
+        self.deliver(outcome);
+        Ok(())
+    }
+    /// Whether it is known that nobody wants the outcome any more.
+    fn is_unwanted(&self) -> bool {
+        false
+    }
+}
+
+/// Whether delivering a value, or dropping one that nobody wants, takes no time worth mentioning.
+pub(crate) fn is_brief<T, E, S: Sink<T, E>>(sink: &S) -> bool {
+    S::BRIEF && !(std::mem::needs_drop::<T>() && sink.is_unwanted())
 }
 
 /// A task on its way through the lanes.
@@ -77,7 +91,24 @@ where
     S: Sink<K::Output, E>,
 {
     fn is_brief(&self) -> bool {
-        S::BRIEF
+        is_brief(&self.sink)
+    }
+
+    fn ends_quietly(&self) -> bool {
+        S::BRIEF && !std::mem::needs_drop::<K>()
+    }
+
+    fn deliver_briefly(&self) -> bool {
+        let Stage::Produced(value) = self.change(Stage::Delivered) else {
+            unreachable!("it went well and was not told of")
+        };
+        match self.sink.offer(Ok(value)) {
+            Err(Ok(value)) if std::mem::needs_drop::<K::Output>() => {
+                self.change(Stage::Produced(value));
+                false
+            }
+            _ => true,
+        }
     }
 
     fn attempt(&self, cx: &TaskContext, resource: &mut R) -> Ran<E> {
@@ -132,6 +163,14 @@ impl<T: Send, E: Send> Sink<T, E> for Answer<T, E> {
         if let Err(late) = self.completion.complete(outcome) {
             discard(late);
         }
+    }
+
+    fn offer(&self, outcome: Result<T, TaskError<E>>) -> Result<(), Result<T, TaskError<E>>> {
+        self.completion.complete(outcome)
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.completion.is_closed()
     }
 }
 

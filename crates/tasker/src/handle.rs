@@ -271,6 +271,7 @@ impl<T, E> TaskHandle<T, E> {
 impl<T, E> Drop for TaskHandle<T, E> {
     fn drop(&mut self) {
         self.unblock();
+        self.cell.completion().let_go();
     }
 }
 

@@ -20,7 +20,7 @@ use super::slots::Slots;
 use super::visit::run_now;
 use super::work::AsyncWork;
 use crate::completion::Completion;
-use crate::detached::{Answer, Sink};
+use crate::detached::{Answer, Sink, is_brief};
 use crate::engine::Staff;
 use crate::error::{RejectReason, Rejected};
 use crate::handle::{Answering, TaskHandle};
@@ -618,7 +618,24 @@ where
     S: Sink<T, E> + 'static,
 {
     fn is_brief(&self) -> bool {
-        S::BRIEF
+        is_brief(&self.sink)
+    }
+
+    fn ends_quietly(&self) -> bool {
+        S::BRIEF && !std::mem::needs_drop::<F>()
+    }
+
+    fn deliver_briefly(&self) -> bool {
+        let Stage::Produced(value) = self.change(Stage::Delivered) else {
+            unreachable!("it went well and was not told of")
+        };
+        match self.sink.offer(Ok(value)) {
+            Err(Ok(value)) if std::mem::needs_drop::<T>() => {
+                self.change(Stage::Produced(value));
+                false
+            }
+            _ => true,
+        }
     }
 
     fn take_up(self: Arc<Self>, bench: &mut Option<Box<dyn Bench>>) {

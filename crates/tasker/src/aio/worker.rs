@@ -229,7 +229,10 @@ impl<R: Send + 'static, E: Send + 'static> Worker<R, E> {
                 let ending = ending(engine.identity(), ran, verdict.task, attempts);
                 let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
                 engine.tell_end(id, job.ticket().settings.name(), outcome, before);
-                engine.finish(job, ending);
+                match ending {
+                    Ok(()) if brief => engine.finish_briefly(job),
+                    ending => engine.finish(job, ending),
+                }
             }
             None => {
                 discard_for(engine.identity(), ran);

@@ -196,6 +196,8 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         if fx.is_empty() {
             debug_assert!(fx.has_no_memory(), "what is forgotten must not leak");
             std::mem::forget(fx); // five vectors, each of which its drop would look at
+        } else if fx.aside {
+            self.perform_aside(fx);
         } else {
             self.carry_out(fx);
         }
@@ -212,10 +214,10 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
         result
     }
 
-    /// As [`perform`](Self::perform), for the timekeeper: a callback that takes its time must not stop
-    /// every other deadline.
+    /// As [`perform`](Self::perform), for the timekeeper: a callback, or a drop, that takes its time must not stop
+    /// every other deadline. And for workers that may have been given a task.
     pub(crate) fn perform_aside(self: &Arc<Self>, mut fx: Effects<R, E>) {
-        let slow = fx.ended.iter().any(|(job, ..)| !job.is_brief());
+        let slow = fx.ended.iter().any(|(job, ..)| !job.ends_quietly());
         let observed = !self.reporter.observers.is_empty();
         if slow || (observed && fx.tells_of_tasks()) {
             S::perform_elsewhere(self, fx.split_off_endings());
@@ -224,7 +226,7 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     }
 
     fn carry_out(self: &Arc<Self>, fx: Effects<R, E>) {
-        let Effects { wake, ended, cancel, admitted, news, over, look: _ } = fx; // it has looked
+        let Effects { wake, ended, cancel, admitted, news, over, look: _, aside: _ } = fx; // it has looked
         for waiter in wake {
             self.wake(waiter);
         }
@@ -341,6 +343,20 @@ impl<R: 'static, E: Send + 'static, S: Staff<R, E>> Engine<R, E, S> {
     pub(crate) fn finish(&self, job: Job<R, E>, ending: Result<(), TaskError<E>>) {
         if let Err(panic) = on_behalf(self.identity(), || job.finish(ending)) {
             self.reporter.panicked("the end of a task", panic);
+        }
+    }
+
+    /// Delivers the value of an attempt that went well, where a task may have been given to this worker already.
+    pub(crate) fn finish_briefly(self: &Arc<Self>, job: Job<R, E>) {
+        match on_behalf(self.identity(), || job.finish_briefly()) {
+            Ok(Ok(())) => {}
+            // Nobody wants it any more, since this very moment: what its drop does holds up nobody elsewhere.
+            Ok(Err(job)) => {
+                let mut fx = Effects::new();
+                fx.ended.push((job, TaskError::Killed, false));
+                S::perform_elsewhere(self, fx);
+            }
+            Err(panic) => self.reporter.panicked("the end of a task", panic),
         }
     }
 

@@ -250,19 +250,23 @@ impl<R: 'static, E: Send + 'static> Engine<R, E> {
 
     /// A worker's task has ended: tells those who watch, then its caller.
     pub(crate) fn conclude(
-        &self,
+        self: &Arc<Self>,
         job: Job<R, E>,
         ran: Ran<E>,
         settled: Settled,
         attempts: u32,
         times: TaskLifecycleTimestamps,
+        brief: bool,
     ) {
         let ending = ending(self.identity(), ran, settled, attempts);
         let outcome = ending.as_ref().err().map_or(Outcome::Completed, TaskError::outcome);
         let ticket = job.ticket();
         let name = ticket.settings.name();
         self.tell_end(ticket.id(), name, outcome, Some(times));
-        self.finish(job, ending);
+        match ending {
+            Ok(()) if brief => self.finish_briefly(job),
+            ending => self.finish(job, ending),
+        }
     }
 
     pub(crate) fn stop(

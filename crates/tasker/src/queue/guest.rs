@@ -92,6 +92,7 @@ impl<R, E> Queue<R, E> {
         // A resource that has to be validated first is none to take at once.
         let idle = state.roster.idle() > 0 && !state.is_stale(now);
         if pooled.is_none() && state.rules.lends && idle {
+            state.note_arrival(now); // as one that takes it without the lock
             return Welcome::Lent(state.take_loan(id, settings, now, fx));
         }
         let token = match &pooled {

@@ -14,6 +14,7 @@ use crate::metrics::TaskLifecycleTimestamps;
 use crate::outcome::{Panic, TaskError};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::task::{Settings, TaskId};
+use crate::worker::attempt::discard;
 use crate::worker::settle::{Case, Went};
 
 /// How an attempt went, without the value of a success, which stays with its task.
@@ -31,6 +32,15 @@ pub(crate) trait Runnable<R, E>: Ticketed {
     fn attempt(&self, cx: &TaskContext, resource: &mut R) -> Ran<E>;
     /// Drops the closure, then tells the caller. `Ok` delivers what the last attempt returned.
     fn deliver(&self, ending: Result<(), TaskError<E>>);
+    /// Whether it can be ended without an attempt, and no code of the user's runs.
+    fn ends_quietly(&self) -> bool {
+        self.is_brief()
+    }
+    /// Tells the caller what the last attempt returned, if that takes no time; else it is still to be delivered.
+    fn deliver_briefly(&self) -> bool {
+        self.deliver(Ok(()));
+        true
+    }
 }
 
 /// A task that is polled, with its caller behind it. It knows nothing of resources: `Bench` has what carries one in.
@@ -42,6 +52,10 @@ pub(crate) trait Polled<E>: Ticketed {
     fn take_up(self: Arc<Self>, bench: &mut Option<Box<dyn Bench>>);
     /// As [`Runnable::deliver`].
     fn deliver(&self, ending: Result<(), TaskError<E>>);
+    /// As [`Runnable::ends_quietly`].
+    fn ends_quietly(&self) -> bool;
+    /// As [`Runnable::deliver_briefly`].
+    fn deliver_briefly(&self) -> bool;
 }
 
 /// Where tasks are polled, one after the other.
@@ -177,6 +191,29 @@ impl<R, E> Kind<R, E> {
             Self::Poll(task) => task.deliver(ending),
         }
     }
+
+    fn deliver_briefly(&self) -> bool {
+        match self {
+            Self::Run(task) => task.deliver_briefly(),
+            #[cfg(feature = "tokio")]
+            Self::Poll(task) => task.deliver_briefly(),
+        }
+    }
+}
+
+/// A task that has been told, or is being told: what is left of it may panic when it is dropped, also beside a panic.
+struct Told<R, E>(Option<Kind<R, E>>);
+
+impl<R, E> Told<R, E> {
+    fn into_kind(mut self) -> Option<Kind<R, E>> {
+        self.0.take()
+    }
+}
+
+impl<R, E> Drop for Told<R, E> {
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
 }
 
 impl<R, E> Job<R, E> {
@@ -225,6 +262,15 @@ impl<R, E> Job<R, E> {
         }
     }
 
+    /// Whether it can be ended without an attempt, and no code of the user's runs.
+    pub(crate) fn ends_quietly(&self) -> bool {
+        match self.kind() {
+            Kind::Run(task) => task.ends_quietly(),
+            #[cfg(feature = "tokio")]
+            Kind::Poll(task) => task.ends_quietly(),
+        }
+    }
+
     pub(crate) fn ticket(&self) -> &Ticket {
         match self.kind() {
             Kind::Run(task) => task.ticket(),
@@ -235,10 +281,19 @@ impl<R, E> Job<R, E> {
 
     /// Delivers the task's one outcome.
     pub(crate) fn finish(mut self, ending: Result<(), TaskError<E>>) {
-        if let Some(task) = self.0.take() {
+        let told = Told(self.0.take());
+        if let Some(task) = &told.0 {
             task.deliver(ending);
-            crate::worker::attempt::discard(task);
         }
+    }
+
+    /// Delivers the value of an attempt that went well, if that takes no time; else the task comes back.
+    pub(crate) fn finish_briefly(mut self) -> Result<(), Self> {
+        let told = Told(self.0.take());
+        if told.0.as_ref().is_none_or(Kind::deliver_briefly) {
+            return Ok(());
+        }
+        Err(Self(told.into_kind()))
     }
 
     /// Lets go of a task that was never accepted, without an answer.

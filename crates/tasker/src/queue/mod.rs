@@ -322,6 +322,8 @@ pub(crate) struct Effects<R, E> {
     pub(crate) news: Vec<News>,
     /// The policy is to be asked; only the timekeeper is told.
     pub(crate) look: bool,
+    /// Whoever carries it out has an order already, or may be given one: what takes time is not to be done here.
+    pub(crate) aside: bool,
     /// The shutdown is over.
     pub(crate) over: bool,
 }
@@ -395,6 +397,7 @@ impl<R, E> Effects<R, E> {
             admitted: Vec::new(),
             news: Vec::new(),
             look: false,
+            aside: false,
             over: false,
         }
     }
@@ -412,7 +415,7 @@ impl<R, E> Effects<R, E> {
 
     /// Whether dropping it gives nothing back.
     pub(crate) fn has_no_memory(&self) -> bool {
-        let Self { wake, ended, cancel, admitted, news, look: _, over: _ } = self;
+        let Self { wake, ended, cancel, admitted, news, look: _, aside: _, over: _ } = self;
         let memory = [
             wake.capacity(),
             ended.capacity(),

@@ -94,6 +94,7 @@ impl<R, E> Queue<R, E> {
             }
             let order = state.order_or_rest(seat, held, now, &mut fx);
             drop(guard);
+            fx.aside = order.is_none() || !fx.ended.is_empty(); // expired behind a claim: found only now
             perform(fx);
             return order.map(|order| started(order, now));
         }
@@ -121,6 +122,7 @@ impl<R, E> Queue<R, E> {
             return (settlement, None);
         }
         if let Some(order) = state.run_next(seat, now, fx) {
+            fx.aside = !fx.ended.is_empty();
             return (settlement, Some(Some(started(order, now))));
         }
         state.close_inbox();
@@ -129,6 +131,7 @@ impl<R, E> Queue<R, E> {
             return (settlement, None);
         }
         let order = state.order_or_rest(seat, held, now, fx);
+        fx.aside = order.is_none() || !fx.ended.is_empty();
         (settlement, Some(order.map(|order| started(order, now))))
     }
 

@@ -161,7 +161,8 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         let mut fx = Effects::new();
         let attempted = Attempted { case, delay, finished };
         let queue = &engine.queue;
-        let settlement = if brief && case.went == Went::Well && engine.reporter.is_brief() {
+        let brief = brief && case.went == Went::Well && engine.reporter.is_brief();
+        let settlement = if brief {
             let (settlement, next) =
                 queue.settle_and_check_in(self.seat, &mut self.held, job, attempted, &mut fx);
             if let Some(order) = next {
@@ -175,7 +176,7 @@ impl<R: 'static, E: Send + 'static> Worker<R, E> {
         engine.perform(fx);
         match settlement.job {
             Some(job) => {
-                engine.conclude(job, ran, settlement.verdict.task, attempt, times);
+                engine.conclude(job, ran, settlement.verdict.task, attempt, times, brief);
             }
             None => {
                 discard_for(engine.identity(), ran);

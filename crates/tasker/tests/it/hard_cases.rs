@@ -248,6 +248,112 @@ fn a_callback_that_waits_holds_up_no_deadline() {
     });
 }
 
+/// Does something when it is dropped.
+struct Then<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Then<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+// Promise 1, and `start_within`: the same for what a task that expires has captured: its drop, too, may take as long as
+// it wants. It ran on the timekeeper.
+#[test]
+fn a_capture_whose_drop_waits_holds_up_no_deadline() {
+    on_every_manager(|kind| {
+        let clock = ManualClock::new();
+        let manager = kind.build(Kit::new().config(1).clock(clock.clone()));
+        let busy = Busy::with(&manager, 1);
+        let gate = Gate::new();
+        let held = gate.clone();
+        let capture = Then(move || held.wait());
+        let task = manager.task(move |_, _| {
+            let _ = &capture;
+            Ok(())
+        });
+        let expired = task.start_within(HOUR).submit();
+        clock.advance(HOUR);
+        gate.await_arrivals(1);
+        let queued = manager.task(|_, _| Ok(())).start_within(HOUR).submit();
+        clock.advance(HOUR);
+        assert!(matches!(queued.wait(), Err(TaskError::Expired)));
+        gate.open();
+        assert!(matches!(expired.wait(), Err(TaskError::Expired)));
+        busy.release();
+        assert_complete(&manager.stop().unwrap());
+    });
+}
+
+// Promise 1: a value that nobody waits for is dropped by its worker, which rested by then: a task that the drop submitted
+// was given to that worker and waited behind itself, although another worker was idle.
+#[test]
+fn a_task_that_an_unwanted_value_submits_in_its_drop_is_not_left_to_its_own_worker() {
+    on_every_manager(|kind| {
+        let manager = kind.build(Kit::new().config(2));
+        let busy = Busy::with(&manager, 2);
+        let (inner, (tell, told)) = (manager.clone(), channel());
+        let value = Then(move || tell.send(inner.task(|_, _| Ok(7)).submit().wait()).unwrap());
+        drop(manager.task_once(move |_, _| Ok(value)).submit());
+        busy.release();
+        assert_eq!(told.recv().unwrap().unwrap(), 7);
+        assert_complete(&manager.stop().unwrap());
+    });
+}
+
+// Small print of `timeout`: the time of a task is its own. It began when the one before it had returned, and went by while
+// the value of that one, which nobody wanted, was dropped.
+#[test]
+fn an_unwanted_value_that_takes_its_time_takes_it_from_no_limit_of_the_next_task() {
+    on_every_manager(|kind| {
+        let clock = ManualClock::new();
+        let manager = kind.build(Kit::new().config(1).clock(clock.clone()));
+        let busy = Busy::with(&manager, 1);
+        let inner = manager.clone();
+        let value = Then(move || {
+            let witness = inner.task(|_, _| Ok(())).start_within(HOUR / 4).submit();
+            clock.advance(HOUR);
+            assert!(matches!(witness.wait(), Err(TaskError::Expired)), "what was due is done");
+        });
+        drop(manager.task_once(move |_, _| Ok(value)).submit());
+        let next = manager.task(|cx, _| match cx.is_cancelled() {
+            true => Err(Fault::Own),
+            false => Ok(()),
+        });
+        let next = next.timeout(HOUR / 2).submit();
+        busy.release();
+        next.wait().unwrap();
+        assert_complete(&manager.stop().unwrap());
+    });
+}
+
+// Promise 1: a worker found a task that had expired behind a caller that had, too, when it was about to rest: it rested, and
+// then called back. A task that the callback submitted was given to that worker, and waited behind the callback.
+#[test]
+fn a_task_that_a_callback_submits_is_not_left_to_a_worker_that_found_the_expired_one_last() {
+    within(LIMIT, || {
+        let clock = ManualClock::new();
+        let manager = Manager::Lending.build(Kit::new().config(2).clock(clock.clone()));
+        let hold = hold_up_the_timekeeper(&manager, &clock); // else that finds it
+        let (first, second) = (Busy::with(&manager, 1), Busy::with(&manager, 1));
+        let caller = manager.clone();
+        let caller = thread::spawn(move || caller.task(|_, _| Ok(())).start_within(HOUR).run());
+        eventually("it waits", || manager.stats().queued_tasks == 1);
+        let (inner, (tell, told)) = (manager.clone(), channel());
+        manager.task(|_, _| Ok(())).start_within(HOUR).on_complete(move |outcome| {
+            assert!(matches!(outcome, Err(TaskError::Expired)));
+            tell.send(inner.task(|_, _| Ok(7)).submit().wait()).unwrap();
+        });
+        clock.advance(HOUR);
+        first.release();
+        assert_eq!(told.recv().unwrap().unwrap(), 7);
+        drop(hold);
+        assert!(matches!(caller.join().unwrap(), Err(TaskError::Expired)));
+        second.release();
+        assert_complete(&manager.stop().unwrap());
+    });
+}
+
 // Promise 10: a stop returns when the timekeeper has ended too. If the wake-up that told it of the end was
 // used up by code of the user's, it slept for ever, and the stop with it.
 #[test]

@@ -993,6 +993,38 @@ fn what_is_made_while_the_building_is_given_up_is_destroyed() {
     });
 }
 
+// Promise 1, and `start_within`: what a task that expires has captured may take its time when it is dropped. It was dropped
+// on the timekeeper, and every other deadline waited for that.
+#[test]
+fn a_capture_that_takes_its_time_in_its_drop_holds_no_deadline_up() {
+    struct TakesItsTime(Gate);
+    impl Drop for TakesItsTime {
+        fn drop(&mut self) {
+            self.0.wait();
+        }
+    }
+    within(LIMIT, || {
+        let (kit, gate) = (Kit::new(), Gate::new());
+        Kind::MultiThread.runtime().block_on(async {
+            let manager = build(config(&kit, 1)).await;
+            let (valve, _busy) = occupy(&manager, 1).await;
+            let capture = TakesItsTime(gate.clone());
+            let task = manager.task(async move |_: &TaskContext, _: &mut Res| {
+                let _ = &capture;
+                Ok(())
+            });
+            let first = task.start_within(MOMENT).submit();
+            gate.await_arrivals(1); // the runtime's own threads go on
+            let second = manager.task(async |_, _| Ok(())).start_within(MOMENT).await;
+            assert!(matches!(second, Err(TaskError::Expired)), "{second:?}");
+            gate.open();
+            assert!(matches!(first.await, Err(TaskError::Expired)));
+            valve.open();
+            end(&manager, &kit).await;
+        });
+    });
+}
+
 // Whoever is told of a stuck task may take its time: the timekeeper does not wait for that.
 #[test]
 fn an_observer_that_takes_its_time_holds_no_deadline_up() {
