@@ -102,7 +102,8 @@ pub trait MetricsCollector: Send + Sync + 'static {
 ///   again as two of them for reading. Neither it nor the cost of
 ///   [`metrics`](MetricsCollector::metrics) grows with the tasks.
 /// - Reading never stops those who record, and no snapshot shows a task as finished that it does
-///   not show as arrived.
+///   not show as arrived, if its arrival was recorded first. A manager's own does that. One that a manager is given
+///   hears of a submitted task when that has been taken in, and a worker may be faster.
 ///
 /// Every manager has one. It also works on its own, for work that no manager runs:
 ///

@@ -54,6 +54,19 @@ fn a_polled_future_is_woken_when_the_cell_is_filled() {
     });
 }
 
+// Promise 1: whoever lets go takes what is there with it, and what comes later goes back to whoever brings it.
+#[test]
+fn an_outcome_that_nobody_wants_stays_with_nobody() {
+    loom::model(|| {
+        let (cell, value) = (Arc::new(Completion::new()), Arc::new(()));
+        let (filler, brought) = (Arc::clone(&cell), Arc::clone(&value));
+        let filling = thread::spawn(move || filler.complete(brought).err());
+        cell.let_go();
+        let back = filling.join().unwrap();
+        assert_eq!(Arc::strong_count(&value), 1 + usize::from(back.is_some()));
+    });
+}
+
 /// A manager that nobody asks.
 struct Nobody;
 
