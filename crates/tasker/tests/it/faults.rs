@@ -267,6 +267,9 @@ impl<S: Stage> Scene<S> {
             hang = Some(self.kit.hang_creates());
             first.open(); // it breaks, and the next one, in some milliseconds, hangs
             self.await_fault(None);
+            if self.trouble == Trouble::NthCreatePanics {
+                self.await_fault(hang.as_ref()); // `NthCreateFails` is met before its worker tries again
+            }
         } else {
             self.await_fault(hang.as_ref());
         }
