@@ -515,7 +515,23 @@ impl<R, E> Config<R, E> {
         self
     }
 
-    /// A clock that tests move by hand. Default: the machine's.
+    /// A clock that tests move by hand: backoffs, deadlines and ticks fall due when it says so, without waiting.
+    /// Default: the machine's, because a manager's time has to pass although nobody moves it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tasker::testing::{Kit, ManualClock};
+    /// use tasker::{TaskError, TaskManager};
+    ///
+    /// let clock = ManualClock::new();
+    /// let manager = TaskManager::new(Kit::new().config().worker_count(1).clock(clock.clone()))?;
+    /// manager.pause();
+    /// let minute = Duration::from_secs(60);
+    /// let late = manager.task(|_, resource| resource.work()).start_within(minute).submit();
+    /// clock.advance(minute);
+    /// assert!(matches!(late.wait(), Err(TaskError::Expired)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn clock(mut self, clock: crate::clock::ManualClock) -> Self {

@@ -473,6 +473,8 @@ impl<R: 'static, E: Send + 'static> TaskManager<R, E> {
     /// A stop ends the pause, since it runs what was accepted; so does a kill. Pausing twice, or when the
     /// manager is shutting down, changes nothing.
     ///
+    /// If tasks in its own queue have captured its last clones, a paused manager stays: nobody can resume it.
+    ///
     /// ```
     /// use tasker::{Config, TaskManager, TaskStatus};
     ///

@@ -482,6 +482,8 @@ impl<R: Send + 'static, E: Send + 'static> AsyncTaskManager<R, E> {
 
     /// Holds tasks back: they are accepted and wait, `run_task` included, until [`resume`](Self::resume); see
     /// [`TaskManager::pause`](crate::TaskManager::pause).
+    ///
+    /// If tasks in its own queue have captured its last clones, a paused manager stays: nobody can resume it.
     pub fn pause(&self) {
         self.core().set_paused(true);
     }

@@ -7,6 +7,24 @@ use super::kit::Kit;
 /// A resource that a [`Kit`] made, and that keeps to the kit's orders.
 ///
 /// A drop outside `on_destroy` is noted: [`Kit::assert_all_destroyed_once`] tells.
+///
+/// ```
+/// use tasker::testing::{Fault, Faulty, Kit};
+/// use tasker::{TaskContext, TaskManager};
+///
+/// fn twice(_: &TaskContext, resource: &mut Faulty) -> Result<u64, Fault> {
+///     resource.work()?;
+///     resource.work()
+/// }
+///
+/// let kit = Kit::new();
+/// let config = kit.config().worker_count(1).max_worker_count(1).resource_pool_size(0);
+/// let manager = TaskManager::new(config)?;
+/// assert_eq!(manager.queue_task(twice)?, 1); // its number
+/// kit.fail_next_uses(1);
+/// assert_eq!(manager.queue_task(twice)?, 2); // it has been replaced
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Faulty {
     pub(super) id: u64,
     pub(super) uses: u64,
@@ -16,6 +34,18 @@ pub struct Faulty {
 }
 
 /// What a [`Kit`]'s resources and hooks fail with.
+///
+/// ```
+/// use tasker::testing::{Fault, Kit};
+/// use tasker::{TaskError, TaskManager};
+///
+/// let kit = Kit::new();
+/// let manager = TaskManager::new(kit.config().worker_count(1).resource_pool_size(0))?;
+/// let ended = manager.queue_task(|_, _| Err::<(), _>(Fault::Task)); // healthy, and so not tried again
+/// assert!(matches!(ended, Err(TaskError::Failed(Fault::Task))));
+/// assert_eq!(kit.counts().created, 1); // nor is the resource replaced
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {

@@ -63,6 +63,25 @@ use crate::config::Config;
 pub struct Kit(Arc<Watched<State>>);
 
 /// How many resources, calls and failures there are and were: [`Kit::counts`].
+///
+/// ```
+/// use tasker::testing::Kit;
+/// use tasker::TaskManager;
+///
+/// let kit = Kit::new();
+/// let config = kit.config().worker_count(1).max_worker_count(1).resource_pool_size(0);
+/// let manager = TaskManager::new(config)?;
+/// kit.fail_next_uses(1);
+/// kit.fail_next_creates(1);
+/// manager.queue_task(|_, resource| resource.work())?; // on a second resource, which a third creation made
+/// manager.stop()?;
+///
+/// let counts = kit.counts();
+/// assert_eq!((counts.creates, counts.failed_creates, counts.created), (3, 1, 2));
+/// assert_eq!((counts.uses, counts.failed_uses), (2, 1));
+/// assert_eq!((counts.destroyed, counts.live, counts.peak), (2, 0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -355,8 +374,16 @@ impl Kit {
         gate
     }
 
-    /// The next `count` uses say that the resource is [`Unhealthy`](Fault::Unhealthy). [`Kit`] has an
-    /// example.
+    /// The next `count` uses say that the resource is [`Unhealthy`](Fault::Unhealthy).
+    ///
+    /// ```
+    /// let kit = tasker::testing::Kit::new();
+    /// let manager = tasker::TaskManager::new(kit.config().worker_count(1).max_retries(1))?;
+    /// kit.fail_next_uses(2);
+    /// assert!(manager.queue_task(|_, resource| resource.work()).is_err()); // one retry was not enough
+    /// assert!(manager.queue_task(|_, resource| resource.work()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fail_next_uses(&self, count: u64) {
         self.order(|orders| orders.failing_uses = count);
     }
@@ -444,7 +471,13 @@ impl Kit {
 
     /// Takes back every order and opens the gates: from now on everything works.
     ///
-    /// [`take_down`](Self::take_down) has an example.
+    /// ```
+    /// let kit = tasker::testing::Kit::new();
+    /// kit.take_down();
+    /// assert!(tasker::TaskManager::new(kit.config().worker_count(1)).is_err());
+    /// kit.heal();
+    /// assert!(tasker::TaskManager::new(kit.config().worker_count(1)).is_ok());
+    /// ```
     pub fn heal(&self) {
         let old = self.0.change(|state| std::mem::take(&mut state.orders));
         for gate in [old.create_gate, old.destroy_gate].into_iter().flatten() {
@@ -469,7 +502,16 @@ impl Kit {
         self.0.look(|state| state.counts)
     }
 
-    /// Blocks until the counts satisfy `holds`. [`take_down`](Self::take_down) has an example.
+    /// Blocks until the counts satisfy `holds`.
+    ///
+    /// ```
+    /// let kit = tasker::testing::Kit::new();
+    /// let manager = tasker::TaskManager::new(kit.config().worker_count(2))?;
+    /// drop(manager); // does not wait for the end
+    /// kit.wait_until(|counts| counts.live == 0);
+    /// kit.assert_all_destroyed_once();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// It blocks its thread. Where that is the one that has to run the hooks, as in a current-thread runtime, ask for
     /// the [`counts`](Self::counts) between `tokio::task::yield_now().await` instead, as
@@ -613,7 +655,19 @@ impl Kit {
         creation.end()
     }
 
-    /// The kit's `on_destroy`, for a configuration of your own. [`create`](Self::create) has an example.
+    /// The kit's `on_destroy`, for a configuration of your own. [`create`](Self::create) has one; here it is called
+    /// by hand:
+    ///
+    /// ```
+    /// use tasker::testing::{Fault, Kit};
+    ///
+    /// let kit = Kit::new();
+    /// kit.fail_next_destroys(1);
+    /// let resource = kit.create()?;
+    /// assert_eq!(kit.destroy(resource), Err(Fault::Destroy));
+    /// kit.assert_all_destroyed_once(); // it went there, however that ended
+    /// # Ok::<(), Fault>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -630,8 +684,26 @@ impl Kit {
         destruction.end()
     }
 
-    /// As [`destroy`](Self::destroy), for async managers; [`create_async`](Self::create_async) has an
-    /// example. Dropping the future counts as a destruction that failed.
+    /// As [`destroy`](Self::destroy), for async managers; [`create_async`](Self::create_async) has a configuration.
+    /// Dropping the future counts as a destruction that failed:
+    ///
+    /// ```
+    /// # #[cfg(feature = "tokio")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tasker::testing::Fault> {
+    /// use std::time::Duration;
+    /// use tasker::testing::Kit;
+    ///
+    /// let kit = Kit::new();
+    /// let _slow = kit.hang_destroys();
+    /// let resource = kit.create_async().await?;
+    /// tokio::time::timeout(Duration::from_millis(1), kit.destroy_async(resource)).await.unwrap_err();
+    /// assert_eq!((kit.counts().destroyed, kit.counts().failed_destroys), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "tokio"))]
+    /// # fn main() {}
+    /// ```
     ///
     /// # Errors
     ///

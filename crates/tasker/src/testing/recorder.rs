@@ -28,6 +28,23 @@ use crate::event::{Event, Observer};
 pub struct Recorder(Arc<Watched<Vec<Recorded>>>);
 
 /// An owned copy of an [`Event`], lent out by [`event`](Self::event).
+///
+/// ```
+/// use tasker::testing::{Kit, Recorded, Recorder};
+/// use tasker::{Event, TaskManager};
+///
+/// let seen = Recorder::new();
+/// let manager = TaskManager::new(Kit::new().config().worker_count(1).observer(seen.clone()))?;
+/// manager.task(|_, resource| resource.work()).name("backup").run()?;
+/// manager.stop()?;
+///
+/// fn is_start(recorded: &Recorded) -> bool {
+///     matches!(recorded.event(), Event::TaskStarted { name: Some("backup"), attempt: 1, .. })
+/// }
+/// let kept: Vec<Recorded> = seen.events(); // they outlive the manager
+/// assert!(kept.iter().any(is_start));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Recorded {
     /// Without its name, which it would have to borrow.
@@ -73,7 +90,21 @@ impl Recorder {
         events
     }
 
-    /// How many of the events so far are `wanted`. [`Recorder`] has an example.
+    /// How many of the events so far are `wanted`.
+    ///
+    /// ```
+    /// use tasker::testing::{Kit, Recorder};
+    /// use tasker::{Event, Owner, TaskManager};
+    ///
+    /// let seen = Recorder::new();
+    /// let config = Kit::new().config().worker_count(2).resource_pool_size(1);
+    /// let manager = TaskManager::new(config.observer(seen.clone()))?;
+    /// let is_pooled = |event: &Event<'_>| {
+    ///     matches!(event, Event::ResourceCreated { owner: Owner::Pool, .. })
+    /// };
+    /// assert_eq!(seen.count(is_pooled), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn count(&self, mut wanted: impl FnMut(&Event<'_>) -> bool) -> usize {
         self.events().iter().filter(|recorded| wanted(&recorded.event())).count()
@@ -81,7 +112,21 @@ impl Recorder {
 
     /// Blocks until `count` events were `wanted`, those that came before the call included.
     ///
-    /// `wanted` is asked once for every event, in the order of their coming. [`Recorder`] has an example.
+    /// `wanted` is asked once for every event, in the order of their coming.
+    ///
+    /// ```
+    /// use tasker::testing::{Kit, Recorder};
+    /// use tasker::{Event, TaskManager};
+    ///
+    /// let (kit, seen) = (Kit::new(), Recorder::new());
+    /// let manager = TaskManager::new(kit.config().worker_count(1).observer(seen.clone()))?;
+    /// kit.fail_next_uses(1);
+    /// kit.fail_next_creates(2); // so that its worker has to try again, and again
+    /// let waiting = manager.task(|_, resource| resource.work()).submit();
+    /// seen.wait_for(2, |event| matches!(event, Event::CreateFailed { panicked: false, .. }));
+    /// waiting.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// It blocks its thread. Where that is the one on which the events happen, as in a current-thread runtime,
     /// [`count`](Self::count) them between `tokio::task::yield_now().await` instead, as

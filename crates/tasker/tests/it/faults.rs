@@ -4,12 +4,13 @@
 //! destroyed once (3), workers come back (9), and the report adds up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tasker::autoscale::{Load, Plan, ScalingPolicy};
-use tasker::testing::{Counts, Fault, Faulty, Gate, Kit, LIMIT, PanicsOnDrop, Recorder};
+use tasker::testing::{Fault, Faulty, Gate, Kit, LIMIT, PanicsOnDrop, Recorder};
 use tasker::{
     AsyncTaskManager, Event, Owner, Phase, ShutdownReport, TaskContext, TaskError, TaskHandle,
     TaskManager, TaskStats,
@@ -67,7 +68,7 @@ fn each_fault(story: fn(Trouble)) {
 
 // The stories.
 
-/// One worker is in trouble, the other one busy, and tasks wait that came in by every door.
+/// One worker is in trouble and stays there, the other one is busy, and tasks wait that came in by every door.
 fn a_stop_serves_everybody<S: Stage>(trouble: Trouble) {
     let mut scene = Scene::<S>::new(trouble, Shape { workers: 2, max_workers: 2, pool: 1 });
     let stop = scene.fill_and_shut_down(S::stop);
@@ -110,7 +111,7 @@ fn a_burst_comes_and_goes<S: Stage>(trouble: Trouble) {
 
 fn workers_come_back<S: Stage>(trouble: Trouble) {
     let mut scene = Scene::<S>::new(trouble, Shape { workers: 2, max_workers: 2, pool: 0 });
-    scene.bring_about();
+    scene.strike();
     if trouble == Trouble::Outage {
         scene.kit.fail_next_uses(1);
         scene.submit(scene.job());
@@ -191,15 +192,11 @@ impl Trouble {
         hang
     }
 
-    /// Whether it has happened, as far as counts tell.
-    fn has_happened(self, counts: &Counts) -> bool {
-        match self {
-            Self::NthCreateFails | Self::NthCreatePanics => counts.failed_creates >= 1,
-            Self::Outage => counts.failed_creates >= 2,
-            Self::UnhealthyAfterAUse | Self::UsePanics => counts.failed_uses >= 1,
-            Self::DestroysFail | Self::DestroysPanic => counts.failed_destroys >= 1,
-            Self::CreateHangs | Self::DestroysHang | Self::CapturesPanicOnDrop => true,
-        }
+    /// Whether a worker would be back within some milliseconds if its next creation were not held up.
+    fn is_soon_over(self) -> bool {
+        let by_itself =
+            [Self::CreateHangs, Self::Outage, Self::DestroysHang, Self::CapturesPanicOnDrop];
+        !by_itself.contains(&self)
     }
 }
 
@@ -218,6 +215,7 @@ struct Scene<S> {
     kit: Kit,
     seen: Recorder,
     witness: Arc<()>,
+    bombs: Arc<Bombs>,
     manager: S,
     handles: Vec<TaskHandle<u64, Fault>>,
     callers: Vec<JoinHandle<Ending>>,
@@ -235,6 +233,7 @@ impl<S: Stage> Scene<S> {
             kit,
             seen,
             witness: Arc::default(),
+            bombs: Arc::default(),
             manager,
             handles: Vec::new(),
             callers: Vec::new(),
@@ -245,21 +244,35 @@ impl<S: Stage> Scene<S> {
 
     fn job(&self) -> Job {
         let panics_on_drop = self.trouble == Trouble::CapturesPanicOnDrop;
-        Job { gate: None, panics_on_drop, witness: self.witness.clone() }
+        let bombs = panics_on_drop.then(|| self.bombs.clone());
+        Job { bombs, witness: self.witness.clone(), ..Job::default() }
     }
 
     fn submit(&mut self, job: Job) {
         self.handles.push(self.manager.submit(job));
     }
 
-    /// Has the fault happen to one of the workers, while tasks are served; gives the gate that hooks hang at.
-    fn bring_about(&mut self) -> Option<Gate> {
-        let hang = self.trouble.order(&self.kit);
+    /// Has the fault happen to workers that are free, and holds them there; gives the gate that hooks hang at.
+    fn strike(&mut self) -> Option<Gate> {
+        let mut hang = self.trouble.order(&self.kit);
+        if self.trouble.is_soon_over() {
+            hang = Some(self.kit.hang_creates());
+        }
         for _ in 0..=self.shape.max_workers {
             self.submit(self.job()); // one more than workers, so that a resource is used twice
         }
-        self.collect_answers();
-        self.await_fault(hang.as_ref());
+        if let Trouble::NthCreateFails | Trouble::NthCreatePanics = self.trouble {
+            let first = hang.expect("creations hang");
+            first.await_arrivals(1);
+            hang = Some(self.kit.hang_creates());
+            first.open(); // it breaks, and the next one, in some milliseconds, hangs
+            self.await_fault(None);
+            if self.trouble == Trouble::NthCreatePanics {
+                self.await_fault(hang.as_ref()); // `NthCreateFails` is met before its worker tries again
+            }
+        } else {
+            self.await_fault(hang.as_ref());
+        }
         hang
     }
 
@@ -267,7 +280,30 @@ impl<S: Stage> Scene<S> {
         if let Some(hang) = hang {
             hang.await_arrivals(1);
         }
-        self.kit.wait_until(|counts| self.trouble.has_happened(counts));
+        eventually("it has happened", || self.has_happened());
+    }
+
+    /// Whether the fault has happened, as far as counts tell.
+    fn has_happened(&self) -> bool {
+        let counts = self.kit.counts();
+        match self.trouble {
+            Trouble::NthCreateFails | Trouble::NthCreatePanics => counts.failed_creates >= 1,
+            Trouble::Outage => counts.failed_creates >= 2,
+            Trouble::UnhealthyAfterAUse | Trouble::UsePanics => counts.failed_uses >= 1,
+            Trouble::DestroysFail | Trouble::DestroysPanic => counts.failed_destroys >= 1,
+            Trouble::CreateHangs | Trouble::DestroysHang => true, // the gate tells
+            Trouble::CapturesPanicOnDrop => self.bombs.gone_off() >= 1,
+        }
+    }
+
+    /// Whether a worker has no resource, and tasks wait; and what has been captured still has its panics to come.
+    fn is_in_the_middle(&self) -> bool {
+        let stats = self.manager.stats();
+        match self.trouble {
+            Trouble::CapturesPanicOnDrop => self.bombs.gone_off() < self.bombs.armed(),
+            Trouble::DestroysHang => self.kit.counts().destroying == 1,
+            _ => stats.recovering_workers == 1,
+        }
     }
 
     /// In the middle of the fault: one task runs, others have come by every door, then the manager is shut
@@ -276,11 +312,11 @@ impl<S: Stage> Scene<S> {
         &mut self,
         shut_down: fn(&S) -> ShutdownReport,
     ) -> JoinHandle<ShutdownReport> {
-        let hang = self.bring_about();
         let hold = Gate::new();
         let job = self.job();
-        self.submit(job.clone().at(&hold));
+        self.submit(Job { used_before: true, ..job.clone() }.at(&hold));
         hold.await_arrivals(1);
+        let hang = self.strike();
         self.manager.pause(); // what comes now waits, wherever there are resources
         for _ in 0..3 {
             self.submit(job.clone());
@@ -297,9 +333,13 @@ impl<S: Stage> Scene<S> {
             self.answers.len() + self.handles.len() + self.callers.len() + self.callbacks.len();
         eventually("everybody has come", || self.manager.arrived() == there as u64);
 
+        assert!(self.is_in_the_middle(), "{:?}", self.manager.stats());
         let shutdown = self.manager.aside(shut_down);
         eventually("the shutdown begins", || self.manager.phase() != Phase::Running);
         hold.open();
+        if let (Trouble::UnhealthyAfterAUse, Some(hang)) = (self.trouble, &hang) {
+            hang.open(); // the other worker's resource breaks, too, so that nobody is left
+        }
         self.collect_answers(); // also while hooks hang
         if let Some(hang) = hang {
             if self.trouble == Trouble::DestroysHang {
@@ -348,6 +388,7 @@ impl<S: Stage> Scene<S> {
         assert!(counts.peak <= cap, "{} resources, where {cap} may be", counts.peak);
         let captured = || Arc::strong_count(&self.witness) - 1;
         eventually("what tasks have captured is dropped", || captured() == 0);
+        eventually("each panic comes", || self.bombs.gone_off() == self.bombs.armed());
         report
     }
 }
@@ -382,7 +423,10 @@ type Ending = Result<u64, TaskError<Fault>>;
 struct Job {
     /// Where it waits before it uses its resource.
     gate: Option<Gate>,
-    panics_on_drop: bool,
+    /// Whether it uses its resource before the gate, too, while that is closed.
+    used_before: bool,
+    /// With them, what is captured panics when it is dropped.
+    bombs: Option<Arc<Bombs>>,
     /// Captured, too: it shows whether what was captured has been dropped.
     witness: Arc<()>,
 }
@@ -390,6 +434,44 @@ struct Job {
 impl Job {
     fn at(self, gate: &Gate) -> Self {
         Self { gate: Some(gate.clone()), ..self }
+    }
+}
+
+/// Counts the captures that panic when they are dropped, and the panics.
+#[derive(Debug, Default)]
+struct Bombs {
+    armed: AtomicUsize,
+    gone_off: AtomicUsize,
+}
+
+impl Bombs {
+    fn armed(&self) -> usize {
+        self.armed.load(Ordering::SeqCst)
+    }
+
+    fn gone_off(&self) -> usize {
+        self.gone_off.load(Ordering::SeqCst)
+    }
+}
+
+/// A capture that panics when it is dropped.
+struct Bomb {
+    bombs: Arc<Bombs>,
+    _panics: PanicsOnDrop,
+}
+
+impl Bomb {
+    fn new(bombs: Arc<Bombs>) -> Self {
+        bombs.armed.fetch_add(1, Ordering::SeqCst);
+        Self { bombs, _panics: PanicsOnDrop }
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        // Where a panic is under way, its last field keeps quiet.
+        let panics = usize::from(!thread::panicking());
+        self.bombs.gone_off.fetch_add(panics, Ordering::SeqCst);
     }
 }
 
@@ -451,10 +533,15 @@ struct Threads<const KIND: u8>(TaskManager<Faulty, Fault>);
 fn blocking(
     job: Job,
 ) -> impl FnMut(&TaskContext, &mut Faulty) -> Result<u64, Fault> + Send + 'static {
-    let captured = (job.panics_on_drop.then(|| PanicsOnDrop), job.witness);
+    let captured = (job.bombs.map(Bomb::new), job.witness);
     move |_, resource| {
         let _captured = &captured;
-        job.gate.iter().for_each(Gate::wait);
+        if let Some(gate) = &job.gate {
+            if job.used_before && !gate.is_open() {
+                resource.work()?;
+            }
+            gate.wait();
+        }
         resource.work()
     }
 }
@@ -521,11 +608,14 @@ struct Tokio<const THREADS: usize> {
 /// A job as an async closure. A macro, since no type can be named for it.
 macro_rules! awaiting {
     ($job:expr) => {{
-        let Job { gate, panics_on_drop, witness } = $job;
-        let captured = (panics_on_drop.then(|| PanicsOnDrop), witness);
+        let Job { gate, used_before, bombs, witness } = $job;
+        let captured = (bombs.map(Bomb::new), witness);
         async move |_: &TaskContext, resource: &mut Faulty| {
             let _captured = &captured;
             if let Some(gate) = &gate {
+                if used_before && !gate.is_open() {
+                    resource.work()?;
+                }
                 gate.pass().await;
             }
             resource.work()

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use tasker::testing::ManualClock;
-use tasker::{Overflow, Phase, Priority, RejectReason, TaskError, TaskStatus};
+use tasker::{CancelToken, Overflow, Phase, Priority, RejectReason, TaskError, TaskStatus};
 
 use crate::support::{
     Busy, Door, Fault, Kit, LIMIT, Manager, Recorder, Res, What, assert_complete, await_rest,
@@ -321,6 +321,70 @@ fn dropping_the_last_clone_ends_a_pause() {
         wait_all(held_back);
         kit.wait_until(|counts| counts.destroyed == 1);
         kit.assert_all_destroyed_once();
+    });
+}
+
+// What promise 13 does not say: clones in its own queue count, and in a pause nothing takes them out of it.
+#[test]
+fn a_paused_manager_whose_last_clones_are_in_its_own_queue_stays() {
+    on_every_manager(|kind| {
+        let (kit, clock) = (Kit::new(), ManualClock::new());
+        let manager = kind.build(kit.config(1).clock(clock.clone()));
+        manager.pause();
+        let last = [(); 2].map(|()| Arc::new(manager.clone()));
+        let ways_back = last.each_ref().map(Arc::downgrade);
+        let held_back = last.map(|last| {
+            let task = manager.task_once(move |_, _| {
+                drop(last);
+                Ok(())
+            });
+            task.submit()
+        });
+        drop(manager);
+        for _ in 0..3 {
+            clock.advance(SECOND); // time does not help
+        }
+        for (way_back, held_back) in ways_back.iter().zip(&held_back) {
+            let manager = way_back.upgrade().expect("its task is still there");
+            assert_eq!(manager.phase(), Phase::Running);
+            assert!(manager.stats().paused);
+            assert_eq!(held_back.status(), TaskStatus::Queued);
+        }
+        assert_eq!(kit.counts().destroyed, 0);
+        ways_back[0].upgrade().expect("its task is still there").resume();
+        wait_all(Vec::from(held_back));
+        kit.wait_until(|counts| counts.destroyed == 1);
+        kit.assert_all_destroyed_once();
+        assert!(ways_back.iter().all(|way_back| way_back.strong_count() == 0));
+    });
+}
+
+// The same, and the ways out: a handle takes its task out of the queue, and the clone with it; a parent token stops.
+#[test]
+fn a_paused_manager_that_only_its_queue_has_ends_by_a_cancel_or_its_parent_token() {
+    on_every_manager(|kind| {
+        for by_token in [false, true] {
+            let (kit, parent) = (Kit::new(), CancelToken::new());
+            let manager = kind.build(kit.config(1).shutdown_on(parent.clone()));
+            manager.pause();
+            let last = manager.clone();
+            let task = manager.task_once(move |_, _| {
+                drop(last);
+                Ok(())
+            });
+            let held_back = task.submit();
+            drop(manager);
+            assert_eq!((held_back.status(), kit.counts().destroyed), (TaskStatus::Queued, 0));
+            if by_token {
+                parent.cancel();
+                held_back.wait().unwrap();
+            } else {
+                held_back.cancel();
+                assert!(matches!(held_back.wait(), Err(TaskError::Cancelled)));
+            }
+            kit.wait_until(|counts| counts.destroyed == 1);
+            kit.assert_all_destroyed_once();
+        }
     });
 }
 

@@ -1,6 +1,8 @@
 //! Promise 13: the parent token, and dropping the last clone, start a graceful stop.
 
-use tasker::{CancelToken, Phase, TaskError};
+use std::sync::Arc;
+
+use tasker::{CancelToken, Phase, TaskError, TaskStatus};
 
 use super::jobs::{returns, waits_at};
 use super::kinds::Kind;
@@ -13,6 +15,7 @@ on_every_kind![
     a_parent_token_outlives_its_manager,
     dropping_the_last_clone_runs_what_was_accepted,
     a_clone_keeps_the_manager_running,
+    a_clone_in_its_own_queue_keeps_a_paused_manager,
 ];
 
 // Promise 13.
@@ -81,5 +84,31 @@ fn a_clone_keeps_the_manager_running<K: Kind>() {
     assert_eq!(manager.phase(), Phase::Running);
     manager.run(returns()).unwrap();
     assert_complete(&manager.stop().unwrap());
+    drop(ground);
+}
+
+// What promise 13 does not say: nobody is left to resume it, unless somebody finds a way to that clone.
+fn a_clone_in_its_own_queue_keeps_a_paused_manager<K: Kind>() {
+    let kit = Kit::new();
+    let manager = K::with(&kit, 1);
+    manager.pause();
+    let last = Arc::new(manager.clone());
+    let way_back = Arc::downgrade(&last);
+    let holds_it = job!([last], |_, res| {
+        drop(last);
+        Ok(res.id())
+    });
+    drop(last);
+    let held_back = manager.submit(holds_it);
+    let ground = manager.leave();
+    let manager = way_back.upgrade().expect("its task is still there");
+    assert_eq!((manager.phase(), held_back.status()), (Phase::Running, TaskStatus::Queued));
+    assert!(manager.stats().paused);
+    manager.resume();
+    drop(manager);
+    assert_eq!(held_back.wait().unwrap(), 1);
+    kit.wait_until(|counts| counts.destroyed == 1);
+    kit.assert_all_destroyed_once();
+    assert_eq!(way_back.strong_count(), 0);
     drop(ground);
 }
