@@ -10,9 +10,10 @@ mod counting;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use counting::{Counting, Heap};
+use tasker::testing::ManualClock;
 use tasker::{
     AsyncConfig, AsyncTaskManager, Collector, Config, MetricsCollector, TaskHandle,
     TaskLifecycleTimestamps, TaskManager,
@@ -125,7 +126,7 @@ fn tasks_leave_nothing_behind() {
 #[test]
 fn metrics_do_not_grow_with_the_number_of_tasks() {
     let _turn = turn();
-    let (collector, start) = (Collector::new(), Instant::now());
+    let (collector, start) = (Collector::new(), ManualClock::new().now());
     let record = |tasks: u64| {
         for n in 0..tasks {
             let started = start + Duration::from_nanos(n);
