@@ -1,0 +1,137 @@
+//! The steward sleeps only while there is nothing to do for it, and leaves when the last guest has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loom::thread;
+
+use super::pool::{locked, locked_and};
+use super::time::{SOON, keep_time};
+use super::{any_queue, final_report, now, perform, rules, shut_down};
+use crate::completion::Completion;
+use crate::event::DestroyReason;
+use crate::queue::{Chore, Effects, Queue, Rules};
+use crate::resource::life::LifeRules;
+use crate::sync::Waiter;
+
+/// A queue with a pool of one that nobody has filled yet, and without workers.
+fn pooled() -> Arc<Queue<u32, ()>> {
+    any_queue(Rules { reserve_size: 1, ..rules(1, 1, true, LifeRules::default()) })
+}
+
+fn stock(queue: &Queue<u32, ()>) -> Option<u32> {
+    let mut fx = Effects::new();
+    let late = queue.stock(0, Duration::ZERO, 0.0, now(), &mut fx);
+    perform(fx);
+    late
+}
+
+/// The same, filled.
+fn stocked() -> Arc<Queue<u32, ()>> {
+    let queue = pooled();
+    assert!(queue.take_reserve_slot());
+    assert!(stock(&queue).is_none());
+    built(&queue);
+    queue
+}
+
+fn built(queue: &Queue<u32, ()>) {
+    let mut fx = Effects::new();
+    queue.built(now(), &mut fx);
+    perform(fx);
+}
+
+/// The steward without its hooks; how many resources it has destroyed. It says whenever it has made one, the first after
+/// so many tries that fail.
+fn keep_stocked(queue: &Queue<u32, ()>, mut failures: u32, made: &[Completion<()>]) -> usize {
+    queue.steward_here(Waiter::me());
+    let (mut destroyed, mut made) = (0, made.iter());
+    loop {
+        match queue.next_chore(now, perform) {
+            Chore::Destroy(..) => destroyed += 1,
+            Chore::Create if failures > 0 => {
+                failures -= 1;
+                let mut fx = Effects::new();
+                queue.refill_failed(SOON, now(), &mut fx);
+                perform(fx);
+            }
+            Chore::Create if stock(queue).is_some() => destroyed += 1, // it came too late
+            Chore::Create => made.next().expect("one more is made").complete(()).unwrap(),
+            Chore::Leave => break,
+        }
+        queue.chore_done();
+    }
+    let mut fx = Effects::new();
+    queue.steward_left(now(), &mut fx);
+    perform(fx);
+    destroyed
+}
+
+fn start(
+    queue: &Arc<Queue<u32, ()>>,
+    failures: u32,
+    made: &Arc<[Completion<()>]>,
+) -> thread::JoinHandle<usize> {
+    queue.engage_steward();
+    let (queue, made) = (Arc::clone(queue), Arc::clone(made));
+    thread::spawn(move || keep_stocked(&queue, failures, &made))
+}
+
+fn cells(count: usize) -> Arc<[Completion<()>]> {
+    (0..count).map(|_| Completion::new()).collect()
+}
+
+// Promises 3, 10 and 11: a guest brings its resource back before, while or after the steward is told of the shutdown. The
+// steward destroys it and goes, and only then it is over.
+#[test]
+fn the_steward_leaves_after_the_last_guest() {
+    for kill in [false, true] {
+        loom::model(move || {
+            let queue = stocked();
+            let steward = start(&queue, 0, &cells(0));
+            let guest = {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || locked(&queue, || {}))
+            };
+            shut_down(&queue, kill);
+            queue.await_done(None);
+            assert_eq!(steward.join().unwrap(), 1);
+            let served = guest.join().unwrap();
+            assert_eq!(final_report(&queue).completed, served.into());
+        });
+    }
+}
+
+// Promise 8: what a guest has broken is destroyed, and another one is made, with nobody else to wake the steward.
+#[test]
+fn what_a_guest_has_broken_is_replaced_by_the_steward() {
+    loom::model(|| {
+        let queue = pooled();
+        let made = cells(2);
+        let steward = start(&queue, 0, &made);
+        built(&queue);
+        made[0].wait();
+        assert!(locked_and(&queue, Some(DestroyReason::Unhealthy), || {}));
+        made[1].wait();
+        shut_down(&queue, false);
+        queue.await_done(None);
+        assert_eq!(steward.join().unwrap(), 2);
+        assert_eq!(final_report(&queue).completed, 1);
+    });
+}
+
+// Promise 9: the timekeeper wakes the steward for its second try. The steward, last one out, wakes the timekeeper.
+#[test]
+fn the_steward_is_woken_for_its_second_try() {
+    loom::model(|| {
+        let queue = pooled();
+        let made = cells(1);
+        let steward = start(&queue, 1, &made);
+        let timekeeper = keep_time(&queue);
+        built(&queue);
+        made[0].wait();
+        shut_down(&queue, false);
+        timekeeper.join().unwrap();
+        assert_eq!(steward.join().unwrap(), 1);
+    });
+}
