@@ -1,6 +1,7 @@
 //! Loom models: each explores the interleavings of one protocol and states its claim in line one.
 
 mod blocked;
+mod building;
 mod cancel;
 mod completion;
 mod inbox;

@@ -1,7 +1,7 @@
 //! The steward sleeps only while there is nothing to do for it, and leaves when the last guest has.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loom::thread;
 
@@ -16,7 +16,11 @@ use crate::sync::Waiter;
 
 /// A queue with a pool of one that nobody has filled yet, and without workers.
 fn pooled() -> Arc<Queue<u32, ()>> {
-    any_queue(Rules { reserve_size: 1, ..rules(1, 1, true, LifeRules::default()) })
+    pooled_with(LifeRules::default())
+}
+
+fn pooled_with(life: LifeRules) -> Arc<Queue<u32, ()>> {
+    any_queue(Rules { reserve_size: 1, ..rules(1, 1, true, life) })
 }
 
 fn stock(queue: &Queue<u32, ()>) -> Option<u32> {
@@ -41,25 +45,34 @@ fn built(queue: &Queue<u32, ()>) {
     perform(fx);
 }
 
-/// The steward without its hooks; how many resources it has destroyed. It says whenever it has made one, the first after
-/// so many tries that fail.
-fn keep_stocked(queue: &Queue<u32, ()>, mut failures: u32, made: &[Completion<()>]) -> usize {
+/// The steward without its hooks; how many resources it has destroyed. Its first so many tries to make one fail. Whatever
+/// else it does, it says so.
+fn keep_stocked(
+    queue: &Queue<u32, ()>,
+    clock: fn() -> Instant,
+    mut failures: u32,
+    done: &[Completion<()>],
+) -> usize {
     queue.steward_here(Waiter::me());
-    let (mut destroyed, mut made) = (0, made.iter());
+    let (mut destroyed, mut done) = (0, done.iter());
     loop {
-        match queue.next_chore(now, perform) {
-            Chore::Destroy(..) => destroyed += 1,
+        match queue.next_chore(clock, perform) {
             Chore::Create if failures > 0 => {
                 failures -= 1;
                 let mut fx = Effects::new();
                 queue.refill_failed(SOON, now(), &mut fx);
                 perform(fx);
+                queue.chore_done();
+                continue;
             }
-            Chore::Create if stock(queue).is_some() => destroyed += 1, // it came too late
-            Chore::Create => made.next().expect("one more is made").complete(()).unwrap(),
+            Chore::Create => destroyed += usize::from(stock(queue).is_some()), // it came too late
+            Chore::Destroy(..) => destroyed += 1,
             Chore::Leave => break,
         }
         queue.chore_done();
+        if let Some(next) = done.next() {
+            next.complete(()).unwrap();
+        }
     }
     let mut fx = Effects::new();
     queue.steward_left(now(), &mut fx);
@@ -69,12 +82,13 @@ fn keep_stocked(queue: &Queue<u32, ()>, mut failures: u32, made: &[Completion<()
 
 fn start(
     queue: &Arc<Queue<u32, ()>>,
+    clock: fn() -> Instant,
     failures: u32,
-    made: &Arc<[Completion<()>]>,
+    done: &Arc<[Completion<()>]>,
 ) -> thread::JoinHandle<usize> {
     queue.engage_steward();
-    let (queue, made) = (Arc::clone(queue), Arc::clone(made));
-    thread::spawn(move || keep_stocked(&queue, failures, &made))
+    let (queue, done) = (Arc::clone(queue), Arc::clone(done));
+    thread::spawn(move || keep_stocked(&queue, clock, failures, &done))
 }
 
 fn cells(count: usize) -> Arc<[Completion<()>]> {
@@ -88,7 +102,7 @@ fn the_steward_leaves_after_the_last_guest() {
     for kill in [false, true] {
         loom::model(move || {
             let queue = stocked();
-            let steward = start(&queue, 0, &cells(0));
+            let steward = start(&queue, now, 0, &cells(0));
             let guest = {
                 let queue = Arc::clone(&queue);
                 thread::spawn(move || locked(&queue, || {}))
@@ -107,12 +121,12 @@ fn the_steward_leaves_after_the_last_guest() {
 fn what_a_guest_has_broken_is_replaced_by_the_steward() {
     loom::model(|| {
         let queue = pooled();
-        let made = cells(2);
-        let steward = start(&queue, 0, &made);
+        let done = cells(3);
+        let steward = start(&queue, now, 0, &done);
         built(&queue);
-        made[0].wait();
+        done[0].wait();
         assert!(locked_and(&queue, Some(DestroyReason::Unhealthy), || {}));
-        made[1].wait();
+        done[2].wait(); // one is destroyed, and one made
         shut_down(&queue, false);
         queue.await_done(None);
         assert_eq!(steward.join().unwrap(), 2);
@@ -125,13 +139,32 @@ fn what_a_guest_has_broken_is_replaced_by_the_steward() {
 fn the_steward_is_woken_for_its_second_try() {
     loom::model(|| {
         let queue = pooled();
-        let made = cells(1);
-        let steward = start(&queue, 1, &made);
+        let done = cells(1);
+        let steward = start(&queue, now, 1, &done);
         let timekeeper = keep_time(&queue);
         built(&queue);
-        made[0].wait();
+        done[0].wait();
         shut_down(&queue, false);
         timekeeper.join().unwrap();
         assert_eq!(steward.join().unwrap(), 1);
+    });
+}
+
+// Promises 1 and 3: what nobody has used for long is destroyed, and made anew when somebody finds the pool empty.
+#[test]
+fn who_finds_the_pool_empty_wakes_the_steward() {
+    loom::model(|| {
+        let queue = pooled_with(LifeRules { idle_timeout: Some(SOON), ..LifeRules::default() });
+        let done = cells(3);
+        // By its clock what it makes has been idle for long at once.
+        let steward = start(&queue, || now() + SOON, 0, &done);
+        built(&queue);
+        done[1].wait(); // one is made, and destroyed
+        assert!(locked(&queue, || {}));
+        done[2].wait();
+        shut_down(&queue, false);
+        queue.await_done(None);
+        assert_eq!(steward.join().unwrap(), 2);
+        assert_eq!(final_report(&queue).completed, 1);
     });
 }
