@@ -6,12 +6,11 @@ use loom::thread;
 
 use super::lending::{give_back, idle_seat, take};
 use super::queue::{start, submit};
+use super::time::SOON;
 use super::{Counted, final_report, now, perform, queue, rack_queue, shut_down};
 use crate::queue::{Effects, Queue};
 use crate::task::Settings;
 use crate::worker::settle::{Case, Gone, Went};
-
-use super::time::SOON;
 
 // Promises 1 and 17: a running task is cancelled before, while or after it is settled. It has one answer, and the next one
 // on its resource runs undisturbed.
@@ -66,27 +65,35 @@ fn a_timeout_that_comes_as_its_call_ends_does_not_meet_the_next_one() {
     });
 }
 
-// Promise 17: a task has given its token to somebody who cancels it as its resource is laid back without the lock.
+// Promise 17: a task has given its token to somebody who cancels it before, while or after its resource is laid back, or
+// given back; and who lets go of it before that or later. (In the middle of it loom could not see that it is let go of:
+// the count is std's, and so is what it orders.)
 #[test]
 fn a_token_that_a_task_gave_away_does_not_meet_the_next_one() {
-    loom::model(|| {
-        let queue = rack_queue(1, false);
-        idle_seat(&queue);
-        let loan = queue.pick(&Settings::here(0), 1, now()).expect("it is there");
-        let kept = loan.lease.token.clone();
-        let keeper = thread::spawn(move || {
-            kept.cancel();
-            drop(kept);
+    for (lays_back, goes_first) in [(false, false), (false, true), (true, false), (true, true)] {
+        loom::model(move || {
+            let queue = rack_queue(1, false);
+            idle_seat(&queue);
+            let settings = Settings::here(0);
+            let loan = queue.pick(&settings, 1, now()).expect("it is there");
+            let kept = loan.lease.token.clone();
+            let mut keeper = Some(thread::spawn(move || {
+                kept.cancel();
+                kept
+            }));
+            if goes_first {
+                drop(keeper.take().map(|keeper| keeper.join().unwrap()));
+            }
+            let laid_back = if lays_back { queue.lay_back(loan, now()) } else { Err(loan) };
+            if let Err(loan) = laid_back {
+                let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
+                assert!(give_back(&queue, loan, &settings, case).is_none());
+            }
+            let next = queue.pick(&settings, 1, now());
+            let next = next.map_or_else(|| take(&queue, &settings), Ok);
+            drop(keeper.take().map(|keeper| keeper.join().unwrap()));
+            let Ok(next) = next else { panic!("nobody shuts down") };
+            assert!(!next.lease.token.is_cancelled());
         });
-        if let Err(loan) = queue.lay_back(loan, now()) {
-            let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
-            assert!(give_back(&queue, loan, &Settings::here(0), case).is_none());
-        }
-        let picked = queue.pick(&Settings::here(0), 1, now());
-        let next = picked.unwrap_or_else(|| {
-            take(&queue, &Settings::here(0)).unwrap_or_else(|_| panic!("nobody shuts down"))
-        });
-        keeper.join().unwrap();
-        assert!(!next.lease.token.is_cancelled());
-    });
+    }
 }
