@@ -10,7 +10,7 @@ use loom::thread;
 use crate::engine::Building;
 use crate::resource::slot::Failure;
 
-// Promise 9: two parts end at the same time, one or both of them with a failure.
+// Two parts end at the same time, one or both of them with a failure.
 #[test]
 fn who_builds_waits_for_all_parts_and_learns_of_a_failure() {
     for failures in 0..=2 {

@@ -14,7 +14,7 @@ use crate::queue::{Effects, Queue};
 use crate::task::Settings;
 use crate::worker::settle::{Case, Gone, Went};
 
-// Promises 1 and 8: the timekeeper has the task run again, when its worker has another resource or before.
+// Promises 1 and 6: the timekeeper has the task run again, when its worker has another resource or before.
 #[test]
 fn a_task_that_is_due_again_runs_again() {
     loom::model(|| {
@@ -33,7 +33,7 @@ fn a_task_that_is_due_again_runs_again() {
     });
 }
 
-// Promises 8 and 10: a stop does not wait for the time of a second attempt, and does not do without it.
+// Promises 6 and 10: a stop does not wait for the time of a second attempt, and does not do without it.
 #[test]
 fn a_stop_runs_a_task_again() {
     loom::model(|| {
@@ -142,7 +142,7 @@ fn two_idle() -> Arc<Queue<u32, ()>> {
     queue
 }
 
-// Promises 1 and 8: a caller that waits for the time of its second attempt is woken for it.
+// Promises 1 and 6: a caller that waits for the time of its second attempt is woken for it.
 #[test]
 fn a_caller_that_is_due_again_is_woken() {
     loom::model(|| {
@@ -167,7 +167,7 @@ fn a_caller_that_is_due_again_is_woken() {
     });
 }
 
-// Promises 8, 10 and 11: a stop wakes it at once for its second attempt, and a kill to tell it.
+// Promises 6, 10 and 11: a stop wakes it at once for its second attempt, and a kill to tell it.
 #[test]
 fn a_shutdown_wakes_the_caller_that_was_to_run_again() {
     for kill in [false, true] {

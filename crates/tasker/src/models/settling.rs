@@ -44,7 +44,7 @@ fn call(queue: &Queue<u32, ()>, settings: &Settings) -> bool {
     told
 }
 
-// Promises 5 and 17: the same where a caller gives back what it was lent as its time is over.
+// Promise 17: the same where a caller gives back what it was lent as its time is over.
 #[test]
 fn a_timeout_that_comes_as_its_call_ends_does_not_meet_the_next_one() {
     loom::model(|| {

@@ -1,4 +1,4 @@
-//! A worker that is set aside, since its task is stuck, leaves; whoever takes its place is one worker more, and nobody is lost.
+//! A worker that is set aside, since its task is stuck, leaves; one more has its place meanwhile, and nobody is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
