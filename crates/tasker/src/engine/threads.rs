@@ -102,7 +102,7 @@ impl<E> Building<E> {
     }
 
     /// As `wait`, for a future.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", all(test, loom)))]
     pub(crate) fn poll(&self, waker: &std::task::Waker) -> std::task::Poll<Option<Failure<E>>> {
         self.all_done.poll(waker).map(|()| self.state.lock().1.take())
     }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use loom::thread;
 
+use super::time::SOON;
 use super::{Condition, Counted, now, perform, queue};
 use crate::event::DestroyReason;
-use crate::queue::{Attempted, Borrowed, Effects, Mode, Order, Queue, Submitted};
+use crate::outcome::TaskError;
+use crate::queue::{Attempted, Borrowed, Effects, Loan, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
 use crate::task::Settings;
 use crate::worker::settle::{Case, Gone, Went};
@@ -30,26 +32,47 @@ pub(super) fn call(queue: &Queue<u32, ()>, went: Went) -> bool {
 /// As [`call`], with something to do while the resource is in use.
 pub(super) fn call_and(queue: &Queue<u32, ()>, went: Went, meanwhile: impl FnOnce()) -> bool {
     let settings = Settings::here(0);
-    let mut fx = Effects::new();
-    let borrowed = queue.borrow(&settings, Mode::Wait, now(), 0, &mut fx);
-    perform(fx);
-    let mut loan = match borrowed {
-        Borrowed::Loan(loan) => loan,
-        Borrowed::Claim { key, .. } => match queue.await_claim(key, Vec::new, now, perform) {
-            Ok(loan) => loan,
-            Err(_) => return false,
-        },
-        Borrowed::Refused(_) => return false,
-    };
+    let Ok(mut loan) = take(queue, &settings) else { return false };
     *loan.lease.resource += 1;
     meanwhile();
     let case = Case { went, ..Case::not_begun(Gone::Caller) };
-    let attempted = Attempted { case, delay: Duration::ZERO, finished: now() };
-    let mut fx = Effects::new();
-    let returned = queue.give_back(loan, &settings, None, attempted, &mut fx);
-    perform(fx);
-    assert!(returned.claim.is_none());
+    assert!(give_back(queue, loan, &settings, case).is_none());
     true
+}
+
+/// A resource for a blocking call when it is its turn, or why there is none and whether its task had been accepted.
+pub(super) fn take(
+    queue: &Queue<u32, ()>,
+    settings: &Settings,
+) -> Result<Loan<u32>, (TaskError<()>, bool)> {
+    let mut fx = Effects::new();
+    let borrowed = queue.borrow(settings, Mode::Wait, now(), 0, &mut fx);
+    perform(fx);
+    match borrowed {
+        Borrowed::Loan(loan) => Ok(loan),
+        Borrowed::Claim { key, .. } => wait(queue, key),
+        Borrowed::Refused(reason) => Err((reason.into(), false)),
+    }
+}
+
+/// The same for a claim that waits already.
+pub(super) fn wait(queue: &Queue<u32, ()>, key: u32) -> Result<Loan<u32>, (TaskError<()>, bool)> {
+    let answer = queue.await_claim(key, Vec::new, now, perform);
+    answer.map_err(|denial| (denial.error, denial.accepted))
+}
+
+/// The end of a blocking call's attempt; the claim for the next one, should there be one, which is soon.
+pub(super) fn give_back(
+    queue: &Queue<u32, ()>,
+    loan: Loan<u32>,
+    settings: &Settings,
+    case: Case,
+) -> Option<u32> {
+    let attempted = Attempted { case, delay: SOON, finished: now() };
+    let mut fx = Effects::new();
+    let returned = queue.give_back(loan, settings, None, attempted, &mut fx);
+    perform(fx);
+    returned.claim
 }
 
 fn caller(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<bool> {

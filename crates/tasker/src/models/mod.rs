@@ -1,6 +1,7 @@
 //! Loom models: each explores the interleavings of one protocol and states its claim in line one.
 
 mod blocked;
+mod building;
 mod cancel;
 mod completion;
 mod inbox;
@@ -9,13 +10,19 @@ mod polling;
 mod pool;
 mod queue;
 mod rack;
+mod recovery;
+mod retry;
 mod room;
 mod runner;
 mod scaling;
+mod scoped;
+mod settling;
+mod steward;
+mod stuck;
 mod time;
 mod token;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -26,10 +33,11 @@ use crate::overflow::Overflow;
 use crate::pool::roster::Condition;
 use crate::queue::awaited::Ticketed;
 use crate::queue::job::{Job, Ran, Runnable, Ticket};
-use crate::queue::{Cancelling, Effects, Queue, Rules};
+use crate::queue::{Cancelling, Effects, News, Queue, Rules};
 use crate::resource::lending::{Bare, Shared};
 use crate::resource::life::LifeRules;
 use crate::retry::backoff::Backoff;
+use crate::shutdown::ShutdownReport;
 use crate::task::Settings;
 
 /// A model has no time: everything happens at one moment.
@@ -49,8 +57,8 @@ fn queue_with(seats: usize, max: usize, lends: bool, life: LifeRules) -> Arc<Que
 }
 
 /// A queue in which one task may wait, and whoever comes then waits for room.
-fn queue_of_one(seats: usize) -> Arc<Queue<u32, ()>> {
-    any_queue(Rules { capacity: 1, ..rules(seats, seats, false, LifeRules::default()) })
+fn queue_of_one(seats: usize, lends: bool) -> Arc<Queue<u32, ()>> {
+    any_queue(Rules { capacity: 1, ..rules(seats, seats, lends, LifeRules::default()) })
 }
 
 /// The queue of an async manager.
@@ -102,6 +110,36 @@ fn any_queue(rules: Rules) -> Arc<Queue<u32, ()>> {
     Arc::new(queue)
 }
 
+/// Begins a shutdown, and tells whom it concerns. The seat of a worker that is to be started for what is left, if any is.
+fn shut_down(queue: &Queue<u32, ()>, kill: bool) -> Option<usize> {
+    let mut fx = Effects::new();
+    let begun = match kill {
+        true => queue.begin_kill(now(), &mut fx),
+        false => queue.begin_stop(now(), &mut fx),
+    };
+    begun.expect("nobody else shuts down");
+    let hired = hired(&fx);
+    perform(fx);
+    hired
+}
+
+/// The seat of a worker that is to be started.
+fn hired(fx: &Effects<u32, ()>) -> Option<usize> {
+    fx.news.iter().find_map(|news| match news {
+        News::Hired { seat, .. } => Some(*seat),
+        _ => None,
+    })
+}
+
+/// The report, which accounts for everything that was accepted: nothing runs or waits any more.
+fn final_report(queue: &Queue<u32, ()>) -> ShutdownReport {
+    let report = queue.report(now());
+    let ended = report.completed + report.failed + report.cancelled + report.dropped;
+    assert_eq!(report.accepted, ended);
+    assert!(report.stragglers.is_empty());
+    report
+}
+
 /// Carries effects out as the engine does, without anybody who watches.
 fn perform(fx: Effects<u32, ()>) {
     for waiter in fx.wake {
@@ -126,6 +164,10 @@ struct Counted {
     answered: AtomicUsize,
     /// When it ran, among all tasks of all models.
     turn: AtomicUsize,
+    /// How many of its attempts find their resource broken.
+    fails: usize,
+    /// An attempt found that it was told to stop.
+    told: AtomicBool,
     /// What it hands in when it runs.
     then: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -137,16 +179,27 @@ impl Counted {
         Self::of(Settings::here(0))
     }
 
+    /// A task that runs again after so many attempts have found their resource broken.
+    fn that_fails(times: u32) -> Arc<Self> {
+        Self::failing(Settings::here(times), times as usize)
+    }
+
     fn that_starts_within(limit: Duration) -> Arc<Self> {
         Self::of(Settings { start_within: Some(limit), ..Settings::here(0) })
     }
 
     fn of(settings: Settings) -> Arc<Self> {
+        Self::failing(settings, 0)
+    }
+
+    fn failing(settings: Settings, fails: usize) -> Arc<Self> {
         Arc::new(Self {
-            ticket: Ticket::new(settings, false, now()),
+            ticket: Ticket::new(settings, fails > 0, now()),
             ran: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
+            fails,
+            told: AtomicBool::new(false),
             then: std::sync::Mutex::default(),
         })
     }
@@ -170,6 +223,10 @@ impl Counted {
         *self.then.lock().unwrap() = Some(Box::new(hand_in));
     }
 
+    fn told(&self) -> bool {
+        self.told.load(Ordering::SeqCst)
+    }
+
     fn turn(&self) -> usize {
         self.turn.load(Ordering::SeqCst)
     }
@@ -186,12 +243,13 @@ impl Runnable<u32, ()> for Counted {
         true
     }
 
-    fn attempt(&self, _: &TaskContext, _: &mut u32) -> Ran<()> {
-        self.ran.fetch_add(1, Ordering::SeqCst);
+    fn attempt(&self, cx: &TaskContext, _: &mut u32) -> Ran<()> {
+        let earlier = self.ran.fetch_add(1, Ordering::SeqCst);
         let then = self.then.lock().unwrap().take();
         then.into_iter().for_each(|hand_in| hand_in());
         self.turn.store(TURNS.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
-        Ran::Well
+        self.told.fetch_or(cx.is_cancelled(), Ordering::SeqCst);
+        if earlier < self.fails { Ran::Wrong(()) } else { Ran::Well }
     }
 
     fn deliver(&self, _: Result<(), TaskError<()>>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use loom::thread;
 
 use super::{now, perform, pool_queue};
+use crate::event::DestroyReason;
 use crate::outcome::Outcome;
 use crate::queue::{Chore, Effects, Queue, Visit, Welcome};
 use crate::task::Settings;
@@ -29,7 +30,16 @@ fn stocked(resources: usize) -> Arc<Queue<u32, ()>> {
 }
 
 /// A `run_task` under the lock; whether it was let in.
-fn locked(queue: &Queue<u32, ()>, meanwhile: impl FnOnce()) -> bool {
+pub(super) fn locked(queue: &Queue<u32, ()>, meanwhile: impl FnOnce()) -> bool {
+    locked_and(queue, None, meanwhile)
+}
+
+/// As [`locked`]; a resource from the pool may be of no use afterwards.
+pub(super) fn locked_and(
+    queue: &Queue<u32, ()>,
+    condemned: Option<DestroyReason>,
+    meanwhile: impl FnOnce(),
+) -> bool {
     let mut fx = Effects::new();
     let welcome = queue.welcome(&Settings::here(0), true, now(), &mut fx);
     perform(fx);
@@ -38,7 +48,7 @@ fn locked(queue: &Queue<u32, ()>, meanwhile: impl FnOnce()) -> bool {
             assert!(!check);
             assert!(pooled.lease.token.held_by_at_most(3), "the lease, the guest and its record");
             *pooled.lease.resource += 1;
-            (guest, Some((pooled, None)))
+            (guest, Some((pooled, condemned)))
         }
         Welcome::Temporary(guest) => (guest, None),
         Welcome::Refused(_) => return false,

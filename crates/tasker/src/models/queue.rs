@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use loom::thread;
 
-use super::{Counted, now, perform, queue};
-use crate::cancel::CancelToken;
+use super::time::SOON;
+use super::{Counted, final_report, now, perform, queue};
 use crate::context::{Seat, TaskContext};
-use crate::queue::job::Job;
+use crate::error::ShutdownError;
+use crate::queue::job::{Job, Ran};
 use crate::queue::{AfterFailure, Attempted, Effects, Mode, Order, Queue, Submitted};
 use crate::resource::lending::Lease;
 use crate::resource::slot::Failure;
@@ -23,44 +24,106 @@ pub(super) fn work(queue: &Queue<u32, ()>, seat: usize) {
 
 /// As [`work`]; each resource that it is told to check is sound, which it says by `checked`.
 pub(super) fn work_and(queue: &Queue<u32, ()>, seat: usize, checked: impl Fn()) {
-    let mut held = equip(queue, seat);
+    let held = equip(queue, seat);
+    serve(queue, seat, held, checked);
+}
+
+/// As [`work`], for a worker whose first tries to get a resource fail.
+pub(super) fn work_after(queue: &Queue<u32, ()>, seat: usize, failures: u32) {
+    queue.sit_down(seat, Waiter::me());
+    match recover(queue, seat, failures) {
+        None => leave(queue, seat),
+        held => serve(queue, seat, held, || {}),
+    }
+}
+
+/// Takes orders, with a resource, and leaves.
+fn serve(queue: &Queue<u32, ()>, seat: usize, mut held: Option<Lease<u32>>, checked: impl Fn()) {
     loop {
         let checked_in = queue.check_in(seat, &mut held, now(), now, perform);
         let (order, _) = checked_in.unwrap_or_else(|| queue.await_order(seat, &mut held, now));
-        match order {
-            Order::Run(job) => {
-                let lease = held.as_mut().unwrap();
-                let attempted = attempt(&job, lease);
-                let mut fx = Effects::new();
-                let settled = queue.settle_job(seat, lease, job, attempted, &mut fx);
-                perform(fx);
-                settled.job.unwrap().finish(Ok(()));
+        let broken = match order {
+            Order::Run(job) => run(queue, seat, held.as_mut().unwrap(), job),
+            Order::Check => {
+                checked();
+                false
             }
-            Order::Check => checked(),
-            Order::Replace(_) => unreachable!("no task of the model condemns its resource"),
+            Order::Replace(_) => true,
             Order::Leave(_) => break,
+        };
+        if broken {
+            held = recover(queue, seat, 0);
+            if held.is_none() {
+                break;
+            }
         }
     }
     leave(queue, seat);
 }
 
-/// The worker of a seat introduces itself, and gets its resource.
-pub(super) fn equip(queue: &Queue<u32, ()>, seat: usize) -> Option<Lease<u32>> {
-    queue.sit_down(seat, Waiter::me());
+/// Runs a task and settles it; whether it has broken its resource.
+fn run(queue: &Queue<u32, ()>, seat: usize, lease: &mut Lease<u32>, job: Job<u32, ()>) -> bool {
+    let attempted = attempt(&job, lease);
+    let mut fx = Effects::new();
+    let settled = queue.settle_job(seat, lease, job, attempted, &mut fx);
+    perform(fx);
+    if let Some(job) = settled.job {
+        job.finish(Ok(())); // it counts answers and does not read them
+    }
+    settled.verdict.condemned.is_some()
+}
+
+/// The worker of a seat gets a resource, at the first try after so many that fail; or nobody needs it any more.
+fn recover(queue: &Queue<u32, ()>, seat: usize, mut failures: u32) -> Option<Lease<u32>> {
+    while !queue.should_leave_unequipped(seat, now()) {
+        if failures == 0 {
+            return Some(succeed(queue, seat));
+        }
+        failures -= 1;
+        match fail(queue, seat) {
+            AfterFailure::Retry(_) => queue.await_retry(seat),
+            AfterFailure::Leave(_) => break,
+            AfterFailure::Ended => {}
+        }
+    }
+    None
+}
+
+/// The worker of a seat gets no resource. It may try again soon.
+fn fail(queue: &Queue<u32, ()>, seat: usize) -> AfterFailure<()> {
+    let mut fx = Effects::new();
+    let after = queue.create_failed(seat, Failure::Error(()), SOON, now(), &mut fx);
+    perform(fx);
+    after
+}
+
+fn succeed(queue: &Queue<u32, ()>, seat: usize) -> Lease<u32> {
     let mut fx = Effects::new();
     let token = queue.equipped(seat, Duration::ZERO, 0.0, now(), &mut fx);
     perform(fx);
-    Some(Lease::new(0, token))
+    Lease::new(0, token)
 }
 
-/// Runs a task, which goes well.
+/// The worker of a seat introduces itself, and gets its resource.
+pub(super) fn equip(queue: &Queue<u32, ()>, seat: usize) -> Option<Lease<u32>> {
+    queue.sit_down(seat, Waiter::me());
+    Some(succeed(queue, seat))
+}
+
+/// Runs a task. If it has to run again, that is soon.
 pub(super) fn attempt(job: &Job<u32, ()>, lease: &mut Lease<u32>) -> Attempted {
     let ticket = job.ticket();
-    let token = CancelToken::new();
-    let context = TaskContext::new(ticket.id(), 1, &ticket.settings, now(), token, Seat::NONE);
-    let _ = job.task().attempt(&context, &mut lease.resource);
-    let case = Case { went: Went::Well, ..Case::not_begun(Gone::Caller) };
-    Attempted { case, delay: Duration::ZERO, finished: now() }
+    let (id, settings, attempt) = (ticket.id(), &ticket.settings, ticket.begin_attempt());
+    let token = lease.token.clone();
+    let context = TaskContext::new(id, attempt, settings, now(), token, Seat::NONE);
+    let went = match job.task().attempt(&context, &mut lease.resource) {
+        Ran::Well => Went::Well,
+        Ran::Wrong(()) => Went::Wrong { healthy: false },
+        Ran::Panicked(_) => Went::Panicked,
+    };
+    let (may_run_again, max_retries) = (ticket.may_run_again, settings.max_retries);
+    let case = Case { went, may_run_again, attempt, max_retries, ..Case::not_begun(Gone::Caller) };
+    Attempted { case, delay: SOON, finished: now() }
 }
 
 /// The worker of a seat is gone, and so is its resource.
@@ -70,10 +133,18 @@ pub(super) fn leave(queue: &Queue<u32, ()>, seat: usize) {
     perform(fx);
 }
 
-fn start(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<()> {
+pub(super) fn start(queue: &Arc<Queue<u32, ()>>) -> thread::JoinHandle<()> {
+    start_after(queue, 0)
+}
+
+/// As [`start`]; the worker's first tries to get a resource fail.
+pub(super) fn start_after(queue: &Arc<Queue<u32, ()>>, failures: u32) -> thread::JoinHandle<()> {
     let (seat, _) = queue.hire().unwrap();
     let queue = Arc::clone(queue);
-    thread::spawn(move || work(&queue, seat))
+    thread::spawn(move || match failures {
+        0 => work(&queue, seat),
+        failures => work_after(&queue, seat, failures),
+    })
 }
 
 pub(super) fn submit(queue: &Queue<u32, ()>, task: &Arc<Counted>) -> bool {
@@ -164,19 +235,39 @@ fn kill_racing_stop_ends_once() {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
                 let mut fx = Effects::new();
-                let killed = queue.begin_kill(now(), &mut fx).is_ok();
+                let killed = queue.begin_kill(now(), &mut fx);
                 perform(fx);
                 killed
             })
         };
         let mut fx = Effects::new();
-        let stopped = queue.begin_stop(now(), &mut fx).is_ok();
+        let stopped = queue.begin_stop(now(), &mut fx);
         perform(fx);
         queue.await_done(None);
         let killed = killer.join().unwrap();
         worker.join().unwrap();
-        assert!(stopped || killed);
+        let refused = Err(ShutdownError::AlreadyStoppingOrKilled);
+        let phase = queue.phase();
+        match phase {
+            Phase::Killed => assert!(killed.is_ok() && (stopped.is_ok() || stopped == refused)),
+            Phase::Stopped => assert!(stopped.is_ok() && killed == refused),
+            Phase::Running | Phase::Stopping => panic!("it is over"),
+        }
         assert_eq!(task.answered(), 1);
+        let report = final_report(&queue);
+        assert_eq!((report.accepted, report.completed as usize), (1, task.ran()));
+        assert_eq!(report.dropped as usize, 1 - task.ran());
+        assert!(phase == Phase::Killed || task.ran() == 1, "a stop runs what it has accepted");
+        // Whoever comes later is told the same, and changes nothing.
+        let mut fx = Effects::new();
+        assert_eq!(queue.begin_stop(now(), &mut fx), refused);
+        let again = match phase {
+            Phase::Killed => Err(ShutdownError::AlreadyKilled),
+            _ => refused,
+        };
+        assert_eq!(queue.begin_kill(now(), &mut fx), again);
+        assert!(fx.is_empty());
+        assert_eq!(queue.phase(), phase);
     });
 }
 
@@ -222,16 +313,7 @@ fn the_last_worker_out_reports_stopped() {
             thread::spawn(move || {
                 queue.sit_down(seat, Waiter::me());
                 while !queue.should_leave_unequipped(seat, now()) {
-                    let mut fx = Effects::new();
-                    let after = queue.create_failed(
-                        seat,
-                        Failure::Error(()),
-                        Duration::ZERO,
-                        now(),
-                        &mut fx,
-                    );
-                    perform(fx);
-                    match after {
+                    match fail(&queue, seat) {
                         AfterFailure::Leave(_) => break,
                         AfterFailure::Retry(_) => unreachable!("nobody waits while stopping"),
                         AfterFailure::Ended => {}

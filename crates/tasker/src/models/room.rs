@@ -1,13 +1,17 @@
-//! A submitter that waits for room gets in or is turned away, and is woken either way.
+//! Whoever waits for room, as a submitter or with a claim, gets in or is turned away, and is woken either way.
 
 use std::sync::Arc;
 
 use loom::thread;
 
-use super::queue::work;
-use super::{Counted, now, perform, queue_of_one};
+use super::lending::{call, take};
+use super::queue::{start, work};
+use super::{Counted, final_report, now, perform, queue_of_one, shut_down};
+use crate::outcome::TaskError;
 use crate::queue::job::Place;
 use crate::queue::{Effects, Mode, Queue, Submitted};
+use crate::task::Settings;
+use crate::worker::settle::Went;
 
 /// Submits as the engine does, and waits for room where it has to; whether the task was not refused at once.
 fn submit(queue: &Queue<u32, ()>, task: &Arc<Counted>) -> bool {
@@ -38,7 +42,7 @@ fn submitter(queue: &Arc<Queue<u32, ()>>, task: &Arc<Counted>) -> thread::JoinHa
 #[test]
 fn a_submitter_gets_the_room_that_a_worker_makes() {
     loom::model(|| {
-        let queue = queue_of_one(1);
+        let queue = queue_of_one(1, false);
         let (seat, _) = queue.hire().unwrap();
         let (first, second) = (Counted::new(), Counted::new());
         assert!(submit(&queue, &first));
@@ -48,9 +52,7 @@ fn a_submitter_gets_the_room_that_a_worker_makes() {
             thread::spawn(move || work(&queue, seat))
         };
         assert!(submitter.join().unwrap(), "nobody shuts down before it is in");
-        let mut fx = Effects::new();
-        queue.begin_stop(now(), &mut fx).unwrap();
-        perform(fx);
+        shut_down(&queue, false);
         queue.await_done(None);
         worker.join().unwrap();
         assert_eq!([first.ran(), second.ran(), first.answered(), second.answered()], [1; 4]);
@@ -63,16 +65,11 @@ fn a_submitter_gets_the_room_that_a_worker_makes() {
 fn a_shutdown_turns_away_who_waits_for_room() {
     for kill in [false, true] {
         loom::model(move || {
-            let queue = queue_of_one(1);
+            let queue = queue_of_one(1, false);
             let (first, second) = (Counted::new(), Counted::new());
             assert!(submit(&queue, &first)); // nobody is there to take it
             let submitter = submitter(&queue, &second);
-            let mut fx = Effects::new();
-            match kill {
-                true => queue.begin_kill(now(), &mut fx).unwrap(),
-                false => queue.begin_stop(now(), &mut fx).unwrap(),
-            };
-            perform(fx);
+            shut_down(&queue, kill);
             let waited = submitter.join().unwrap();
             assert_eq!((second.ran(), second.answered()), (0, usize::from(waited)));
             assert_eq!(first.answered(), usize::from(kill), "a stop leaves it to a worker");
@@ -85,7 +82,7 @@ fn a_shutdown_turns_away_who_waits_for_room() {
 #[test]
 fn a_submitter_whose_task_is_withdrawn_does_not_wait_on() {
     loom::model(|| {
-        let queue = queue_of_one(1);
+        let queue = queue_of_one(1, false);
         let (first, second) = (Counted::new(), Counted::new());
         assert!(submit(&queue, &first));
         let submitter = submitter(&queue, &second);
@@ -103,4 +100,45 @@ fn a_submitter_whose_task_is_withdrawn_does_not_wait_on() {
             "it got the room of the first one, or was withdrawn"
         );
     });
+}
+
+// Promise 1, and Q5: a blocking call that waits for room gets the room that a worker makes, and then its resource.
+#[test]
+fn a_caller_that_waits_for_room_is_served() {
+    loom::model(|| {
+        let queue = queue_of_one(1, true);
+        let first = Counted::new();
+        assert!(submit(&queue, &first));
+        let caller = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || call(&queue, Went::Well))
+        };
+        let worker = start(&queue);
+        assert!(caller.join().unwrap());
+        shut_down(&queue, false);
+        queue.await_done(None);
+        worker.join().unwrap();
+        assert_eq!((first.ran(), first.answered()), (1, 1));
+        assert_eq!(final_report(&queue).completed, 2);
+    });
+}
+
+// Promises 10 and 11: a blocking call that waits for room is told that it was never accepted.
+#[test]
+fn a_shutdown_turns_away_the_caller_that_waits_for_room() {
+    for kill in [false, true] {
+        loom::model(move || {
+            let queue = queue_of_one(1, true);
+            let first = Counted::new();
+            assert!(submit(&queue, &first)); // nobody is there to take it
+            let caller = {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || take(&queue, &Settings::here(0)).err())
+            };
+            shut_down(&queue, kill);
+            let told = caller.join().unwrap();
+            assert!(matches!(told, Some((TaskError::ShuttingDown, false))), "{told:?}");
+            assert_eq!(queue.report(now()).accepted, 1);
+        });
+    }
 }
