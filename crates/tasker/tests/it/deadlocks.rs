@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -289,25 +289,27 @@ fn a_stop_in_a_pause_answers_who_waits_inside_a_task() {
 // observer is told of the worker that is added, and parks until another one has come that wakes its thread.
 #[test]
 fn an_observer_that_uses_up_a_wake_up_leaves_nobody_asleep() {
-    struct Parks(Kit, Gate, Arc<OnceLock<Tasks>>);
+    struct Parks(Kit, Gate, Arc<Mutex<Option<Tasks>>>);
     impl Observer for Parks {
         fn on_event(&self, event: &Event<'_>) {
             if let Event::Scaled { reason: Reason::Blocked { .. }, .. } = event {
-                self.2.get().unwrap().resize(3, 3).unwrap();
+                let manager = self.2.lock().unwrap().clone();
+                manager.unwrap().resize(3, 3).unwrap();
                 thread::park();
                 self.0.block_creates(&self.1); // the one that is told of comes too late
             }
         }
     }
     within(LIMIT, || {
-        let (kit, gate, known) = (Kit::new(), Gate::new(), Arc::new(OnceLock::new()));
+        let (kit, gate, known) = (Kit::new(), Gate::new(), Arc::new(Mutex::new(None)));
         let observer = Parks(kit.clone(), gate.clone(), Arc::clone(&known));
         let config = kit.config(1).max_worker_count(2).scaling(Fixed::new(1)).observer(observer);
         let manager = Manager::Lending.build(config);
-        assert!(known.set(manager.clone()).is_ok());
+        *known.lock().unwrap() = Some(manager.clone());
         assert_eq!(nest(&manager, 2).unwrap(), 2);
         gate.open();
         end(&manager, &kit);
+        *known.lock().unwrap() = None; // its observer would keep it for ever
     });
 }
 

@@ -5,7 +5,7 @@ use std::panic::panic_any;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -454,11 +454,11 @@ fn a_task_that_its_runtime_drops_is_told_of_with_its_times() {
 
 /// Cancels a task when it is told that another one has ended.
 #[derive(Clone, Default)]
-struct Canceller(Arc<OnceLock<Handle>>);
+struct Canceller(Arc<Mutex<Option<Handle>>>);
 
 impl Canceller {
     fn cancel(&self) {
-        self.0.get().expect("it was submitted before").cancel();
+        self.0.lock().unwrap().as_ref().expect("it was submitted before").cancel();
     }
 }
 
@@ -497,10 +497,12 @@ fn what_a_callback_or_an_observer_cancels_never_starts() {
                 count.fetch_add(1, Ordering::SeqCst);
                 Ok(())
             };
-            canceller.0.set(manager.task(task).submit()).unwrap();
+            *canceller.0.lock().unwrap() = Some(manager.task(task).submit());
             valve.open();
             settle().await;
-            assert_eq!(canceller.0.get().unwrap().status(), TaskStatus::Finished);
+            // Taken out: its observer would keep the manager for ever.
+            let handle = canceller.0.lock().unwrap().take().unwrap();
+            assert_eq!(handle.status(), TaskStatus::Finished);
             assert_eq!(ran.load(Ordering::SeqCst), 0);
             end(&manager, &kit).await;
         });
