@@ -30,6 +30,14 @@ pub(crate) trait Sink<T, E>: Send + Sync {
     }
 }
 
+/// Offers a value, which comes back if nobody wants it any more and its drop may take its time.
+pub(crate) fn offer<T, E, S: Sink<T, E>>(sink: &S, value: T) -> Option<T> {
+    match sink.offer(Ok(value)) {
+        Err(Ok(value)) if std::mem::needs_drop::<T>() => Some(value),
+        _ => None,
+    }
+}
+
 /// Whether delivering a value, or dropping one that nobody wants, takes no time worth mentioning.
 pub(crate) fn is_brief<T, E, S: Sink<T, E>>(sink: &S) -> bool {
     S::BRIEF && !(std::mem::needs_drop::<T>() && sink.is_unwanted())
@@ -102,13 +110,7 @@ where
         let Stage::Produced(value) = self.change(Stage::Delivered) else {
             unreachable!("it went well and was not told of")
         };
-        match self.sink.offer(Ok(value)) {
-            Err(Ok(value)) if std::mem::needs_drop::<K::Output>() => {
-                self.change(Stage::Produced(value));
-                false
-            }
-            _ => true,
-        }
+        offer(&self.sink, value).map(|value| self.change(Stage::Produced(value))).is_none()
     }
 
     fn attempt(&self, cx: &TaskContext, resource: &mut R) -> Ran<E> {

@@ -20,7 +20,7 @@ use super::slots::Slots;
 use super::visit::run_now;
 use super::work::AsyncWork;
 use crate::completion::Completion;
-use crate::detached::{Answer, Sink, is_brief};
+use crate::detached::{Answer, Sink, is_brief, offer};
 use crate::engine::Staff;
 use crate::error::{RejectReason, Rejected};
 use crate::handle::{Answering, TaskHandle};
@@ -629,13 +629,7 @@ where
         let Stage::Produced(value) = self.change(Stage::Delivered) else {
             unreachable!("it went well and was not told of")
         };
-        match self.sink.offer(Ok(value)) {
-            Err(Ok(value)) if std::mem::needs_drop::<T>() => {
-                self.change(Stage::Produced(value));
-                false
-            }
-            _ => true,
-        }
+        offer(&self.sink, value).map(|value| self.change(Stage::Produced(value))).is_none()
     }
 
     fn take_up(self: Arc<Self>, bench: &mut Option<Box<dyn Bench>>) {
