@@ -261,10 +261,10 @@ impl Entry {
         assert!(story.queued <= 1 && story.finished.len() as u32 == story.queued, "{}", tale());
         let told = if self.let_go { 0..=1 } else { 1..=1 };
         assert!(told.contains(&self.delivered.len()), "{}", tale());
-        // Each attempt once; the last one may have had its resource and ended before it began, or have waited
-        // for a temporary one that could not be made.
-        let unseen =
-            [Ended::Killed, Ended::Expired, Ended::Cancelled, Ended::CreateFailed].map(Some);
+        // Each attempt once; the last one may have had its resource and ended before it began, as a future whose time is
+        // over before it is polled, or have waited for a temporary one that could not be made.
+        use Ended::{Cancelled, CreateFailed, Expired, Killed, TimedOut};
+        let unseen = [Killed, Expired, Cancelled, TimedOut, CreateFailed].map(Some);
         let attempts = story.started + u32::from(unseen.contains(&story.finished.first().copied()));
         let most = if program.stuck.is_some() { attempts } else { 0 };
         assert!(story.stuck <= most, "{}", tale());
