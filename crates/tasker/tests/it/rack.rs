@@ -376,6 +376,25 @@ fn a_policy_is_shown_what_ran_since_a_resize_made_room() {
     end(&manager, &kit);
 }
 
+// Whether it takes a worker's resource with the lock or without; with it, it was not counted among those that come.
+#[test]
+fn a_policy_is_shown_every_run_task_that_a_worker_lends_to() {
+    let (kit, clock, puppet) = (Kit::new(), ManualClock::new(), Puppet::new());
+    let config = kit.config(1).max_worker_count(2).burst_interval(BUCKET).resource_pool_size(0);
+    let manager = TaskManager::new(config.clock(clock.clone()).scaling(puppet.clone())).unwrap();
+    for _ in 0..5 {
+        manager.run_task(|_, _| Ok(())).unwrap();
+        manager.stats(); // takes the lock, and with it the rack is closed
+    }
+    let busy = Busy::with(&manager, 1);
+    let waiting = submit(&manager, 1);
+    eventually("it is asked", || puppet.asked() > 0);
+    assert_eq!(counts(&puppet.last(), BUCKET), (7.0, 5.0));
+    busy.release();
+    wait_all(waiting);
+    end(&manager, &kit);
+}
+
 // Whoever was used last is told by when its task ended, and not by when the queue heard of it last.
 #[test]
 fn a_worker_whose_resource_is_in_use_time_and_again_is_not_the_coldest() {
