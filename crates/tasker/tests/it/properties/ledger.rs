@@ -263,9 +263,12 @@ impl Entry {
         assert!(told.contains(&self.delivered.len()), "{}", tale());
         // Each attempt once; the last one may have had its resource and ended before it began, as a future whose time is
         // over before it is polled, or have waited for a temporary one that could not be made.
-        use Ended::{Cancelled, CreateFailed, Expired, Killed, TimedOut};
-        let unseen = [Killed, Expired, Cancelled, TimedOut, CreateFailed].map(Some);
-        let attempts = story.started + u32::from(unseen.contains(&story.finished.first().copied()));
+        let unseen = match story.finished.first() {
+            Some(Ended::Killed | Ended::Expired | Ended::Cancelled | Ended::CreateFailed) => true,
+            Some(Ended::TimedOut) => program.on.is_async(),
+            _ => false,
+        };
+        let attempts = story.started + u32::from(unseen);
         let most = if program.stuck.is_some() { attempts } else { 0 };
         assert!(story.stuck <= most, "{}", tale());
         if self.delivered.contains(&Ended::WouldDeadlock) {
